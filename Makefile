@@ -1,0 +1,82 @@
+# Agent Hive Operations. `make help` lists what there is; every target sets up what it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := $(CURDIR)/out/bin
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+
+# Tools are pinned and built from the module proxy into out/bin; the name carries the version, so a new pin rebuilds.
+GOLANGCI := $(BIN)/golangci-lint-v2.15.0
+WORKFLOWCHECK := $(BIN)/workflowcheck-v0.6.0
+
+# Modules of their own: heavy dependencies that must not reach the product's go.mod.
+MODULES := $(sort $(patsubst %/go.mod,%,$(shell find deploy tests -name go.mod -not -path '*/node_modules/*' 2>/dev/null)))
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: engine hive ## Bring everything up, load it, run WeeklyMaintenance on a newer image, leave it running
+	go run ./tests/run
+
+.PHONY: down
+down: hive ## Remove what `make run` made: containers, networks, volumes, images (never Docker itself)
+	$(BIN)/hive down --volumes leanvibe --images
+
+.PHONY: hive
+hive: ## Build the operator's CLI into out/bin
+	@mkdir -p $(BIN)
+	go build -ldflags '$(LDFLAGS)' -o $(BIN)/hive ./cmd/hive
+
+.PHONY: engine
+engine: ## Have a container engine: use the one that answers, else install and start Docker, saying so first
+	@if [ -x deploy/setup/engine.sh ]; then deploy/setup/engine.sh; fi
+
+.PHONY: test
+test: engine servers build vet unit modules lint workflowcheck ## Everything continuous integration runs (at most 30 minutes on two cores, caches empty)
+
+.PHONY: servers
+servers: ## Install PostgreSQL, Redis and nginx for the tests that start them (not as services)
+	@tests/servers.sh
+
+.PHONY: build
+build: ## Compile every package
+	go build ./...
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+.PHONY: unit
+unit: ## go test, every package of the main module
+	go test -count=1 ./...
+
+.PHONY: modules
+modules: ## Build, vet and test the modules of their own (deploy/temporal, heavy tests)
+	@for module in $(MODULES); do \
+	  echo "== $$module"; \
+	  (cd $$module && go build ./... && go vet ./... && go test -count=1 ./...); \
+	done
+
+.PHONY: lint
+lint: $(GOLANGCI) ## golangci-lint, the rules of .golangci.yml
+	$(GOLANGCI) run ./...
+
+.PHONY: workflowcheck
+workflowcheck: $(WORKFLOWCHECK) ## Prove that no workflow reads a clock, a random number, a map's order or the network
+	@if [ -d workflows ]; then $(WORKFLOWCHECK) ./workflows/...; fi
+
+$(GOLANGCI):
+	@mkdir -p $(BIN)/.tool && GOBIN=$(BIN)/.tool go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 && mv $(BIN)/.tool/golangci-lint $@
+
+$(WORKFLOWCHECK):
+	@mkdir -p $(BIN)/.tool && GOBIN=$(BIN)/.tool go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0 && mv $(BIN)/.tool/workflowcheck $@
+
+.PHONY: load
+load: ## 500 requests a second and 20 WebSockets for a minute on the running stack; fails on any lost or doubled one
+	go run ./tests/load/cmd --duration 60s

@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"fmt"
+
+	"github.com/leanvibe/hive/workflows/runbook"
+)
+
+// consistent finds values that are each fine and together make no sense.
+func consistent(p runbook.Policy, at positions) []mistake {
+	var out []mistake
+	wrong := func(path, found, want string) {
+		out = append(out, mistake{RunbookFile, at.of(path), path, found, want, ""})
+	}
+	if p.Logs.DeleteAfter <= p.Logs.CompressAfter {
+		wrong("logs.delete_after", p.Logs.DeleteAfter.String(), "more than compress_after, "+p.Logs.CompressAfter.String())
+	}
+	seen := map[string]bool{}
+	for i, b := range p.Baselines {
+		path := fmt.Sprintf("baselines[%d]", i)
+		if seen[b.Metric] {
+			wrong(path+".metric", b.Metric+" a second time", "each metric once")
+		}
+		seen[b.Metric] = true
+		if !ordered(b) {
+			wrong(path+".excellent", fmt.Sprintf("bands %g, %g, %g, %g with %s better", b.Excellent, b.Good, b.Warning, b.Critical, b.Better),
+				"excellent, good, warning and critical in order from better to worse")
+		}
+	}
+	return out
+}
+
+func ordered(b runbook.Baseline) bool {
+	if b.Better == "higher" {
+		return b.Excellent >= b.Good && b.Good >= b.Warning && b.Warning >= b.Critical
+	}
+	return b.Excellent <= b.Good && b.Good <= b.Warning && b.Warning <= b.Critical
+}
+
+// agree holds the policy against the stack: the services it names must exist and
+// be what it takes them for.
+func agree(p runbook.Policy, at positions, stack runbook.Stack) error {
+	var out []mistake
+	named := func(path, service string, role runbook.Role) {
+		svc, ok := stack.Service(service)
+		switch {
+		case !ok:
+			out = append(out, mistake{RunbookFile, at.of(path), path, "no service " + service + " in " + ComposeFile, "one of " + names(stack, role), ""})
+		case svc.Role != role:
+			out = append(out, mistake{RunbookFile, at.of(path), path, fmt.Sprintf("service %s has role %s in %s", service, svc.Role, ComposeFile), "a service of role " + string(role), ""})
+		}
+	}
+	named("proxy.service", p.Proxy.Service, runbook.RoleProxy)
+	named("database.service", p.Database.Service, runbook.RoleStore)
+	for i, service := range p.Cache.Services {
+		named(fmt.Sprintf("cache.services[%d]", i), service, runbook.RoleStore)
+	}
+	if len(out) > 0 {
+		return runbook.Fail(runbook.Refused, "%s", sentences(out))
+	}
+	return nil
+}
+
+func names(stack runbook.Stack, role runbook.Role) string {
+	list := ""
+	for _, s := range stack.Services {
+		if s.Role == role {
+			if list != "" {
+				list += ", "
+			}
+			list += s.Name
+		}
+	}
+	return or(list, "nothing: it has no service of role "+string(role))
+}
+
+// of is the position of a path, or of the nearest parent that the file names.
+func (p positions) of(path string) position {
+	for {
+		if at, ok := p[path]; ok {
+			return at
+		}
+		cut := -1
+		for i := len(path) - 1; i >= 0 && cut < 0; i-- {
+			if path[i] == '.' || path[i] == '[' {
+				cut = i
+			}
+		}
+		if cut < 0 {
+			return p[""]
+		}
+		path = path[:cut]
+	}
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+const teach = `hive runs the procedures of the operational runbook on a Compose stack, and shows what they do.
+
+  hive up                                   bring up stack and platform; safe to repeat
+  hive status                               what should run, what runs, which procedures are at work
+  hive plan WeeklyMaintenance               what it would change, without changing it
+  hive run WeeklyMaintenance                do it, and watch
+  hive run RollingRestart --input '{"services":["communication-hub"],"force":true}'
+  hive run ReadinessCheck --output json     the report for a program
+  hive abort weekly-maintenance             stop at the next safe point and undo
+  hive logs nginx --follow                  a service's output
+  hive down                                 stop the stack; volumes, images, backups/ and secrets/ stay
+
+Every run can also be started, watched and cancelled in the Temporal UI: ` + uiBase + `
+
+Exit codes: 0 succeeded or planned · 1 failed · 2 wrong argument, input or file (nothing begun) · 3 reverted ·
+4 refused (nothing begun) · 5 aborted · 6 Temporal or the container engine away · 130 interrupted (a run goes on)`
+
+// environment is what every verb is given: where the project is, where Temporal is, how to print.
+type environment struct {
+	project  string
+	temporal string
+	output   string
+	out, err io.Writer
+}
+
+const (
+	outputTable = "table"
+	outputJSON  = "json"
+)
+
+func (e *environment) json() bool { return e.output == outputJSON }
+
+// projectFile marks the root of a project.
+const projectFile = "deploy/production/runbook.yaml"
+
+func newRoot(out, err io.Writer) *cobra.Command {
+	env := &environment{out: out, err: err}
+	root := &cobra.Command{
+		Use: "hive", Short: "Operate a Compose stack by procedures, not by hand", Long: teach,
+		Version: version, SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return env.check() },
+	}
+	root.SetOut(out)
+	root.SetErr(err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w; see: %s --help", err, c.CommandPath()))
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&env.project, "project", os.Getenv("HIVE_PROJECT_DIR"),
+		"project directory (default $HIVE_PROJECT_DIR, else the nearest parent that holds "+projectFile+")")
+	flags.StringVar(&env.temporal, "temporal", or(os.Getenv("TEMPORAL_ADDRESS"), "127.0.0.1:7233"), "Temporal server (default $TEMPORAL_ADDRESS)")
+	flags.StringVarP(&env.output, "output", "o", outputTable, "table for people, json for programs")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{outputTable, outputJSON}, cobra.ShellCompDirectiveNoFileComp))
+	root.AddCommand(
+		newStatus(env), newRun(env), newPlan(env), newAbort(env), newLogs(env), newStats(env), newVersion(env),
+	)
+	asUsage(root)
+	return root
+}
+
+// asUsage has each verb's argument errors end with the code for wrong usage.
+func asUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usage(fmt.Errorf("%w; see: %s --help", err, c.CommandPath()))
+			}
+			return nil
+		}
+	} else if c.HasSubCommands() {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usage(fmt.Errorf("unknown verb %q%s; see: %s --help", args[0], suggest(c, args[0]), c.CommandPath()))
+		}
+		c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	}
+	for _, sub := range c.Commands() {
+		asUsage(sub)
+	}
+}
+
+func suggest(c *cobra.Command, typed string) string {
+	c.SuggestionsMinimumDistance = 2
+	for _, s := range c.SuggestionsFor(typed) {
+		return fmt.Sprintf(", did you mean %q?", s)
+	}
+	return ""
+}
+
+func (e *environment) check() error {
+	if e.output != outputTable && e.output != outputJSON {
+		return usage(fmt.Errorf("--output %q: want table or json", e.output))
+	}
+	return nil
+}
+
+// projectDir is the absolute project root. The verbs that touch files or containers need one, the others do not.
+func (e *environment) projectDir() (string, error) {
+	if e.project != "" {
+		dir, err := filepath.Abs(e.project)
+		if err != nil {
+			return "", usage(fmt.Errorf("project %s: %w", e.project, err))
+		}
+		if _, err := os.Stat(filepath.Join(dir, projectFile)); err != nil {
+			return "", usage(fmt.Errorf("project %s holds no %s: name the project's root with --project", dir, projectFile))
+		}
+		return dir, nil
+	}
+	start, err := os.Getwd()
+	if err != nil {
+		return "", usage(fmt.Errorf("working directory: %w", err))
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, projectFile)); err == nil {
+			return dir, nil
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return "", usage(err)
+		}
+		if dir == filepath.Dir(dir) {
+			return "", usage(fmt.Errorf("neither %s nor a parent holds %s: change into the project, or name it with --project", start, projectFile))
+		}
+	}
+}
+
+func or(value, fallback string) string {
+	if value != "" {
+		return value
+	}
+	return fallback
+}

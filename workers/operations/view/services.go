@@ -1,0 +1,100 @@
+package view
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// Stack and Platform are the two compose files of a project, relative to its root.
+const (
+	Stack    = "deploy/production/docker-compose.production.yml"
+	Platform = "deploy/platform/docker-compose.platform.yml"
+)
+
+// Service is one row of `hive status`: what the file wants beside what runs.
+type Service struct {
+	Project string `json:"project"`
+	Name    string `json:"service"`
+	Desired int    `json:"desired"`
+	Running int    `json:"running"`
+	// Healthy is nil where the service has no health check: that it runs is then all that is known.
+	Healthy *int   `json:"healthy"`
+	Image   string `json:"image"`
+	// Images are what the running containers were made from, where that is not Image alone.
+	Images []string `json:"images,omitempty"`
+}
+
+// Good says whether everything wanted runs, and where it can be told, is healthy.
+func (s Service) Good() bool {
+	return s.Running == s.Desired && (s.Healthy == nil || *s.Healthy == s.Desired)
+}
+
+// Services reads a compose file and counts what runs of it. A container whose service the file does not know gets a row
+// of its own with 0 desired.
+func (e *Engine) Services(ctx context.Context, dir, file string) ([]Service, error) {
+	project, err := load(ctx, filepath.Join(dir, file))
+	if err != nil {
+		return nil, err
+	}
+	containers, err := e.Containers(ctx, project.Name)
+	if err != nil {
+		return nil, err
+	}
+	rows := map[string]*Service{}
+	for name, s := range project.Services {
+		rows[name] = &Service{Project: project.Name, Name: name, Desired: s.GetScale(), Image: s.Image}
+		if s.HealthCheck != nil && !s.HealthCheck.Disable {
+			rows[name].Healthy = new(int)
+		}
+	}
+	for _, c := range containers {
+		row := rows[c.Service]
+		if row == nil {
+			row = &Service{Project: project.Name, Name: c.Service, Image: c.Image}
+			rows[c.Service] = row
+		}
+		row.count(c)
+	}
+	out := make([]Service, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, *row)
+	}
+	slices.SortFunc(out, func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func (s *Service) count(c Container) {
+	if c.State != "running" {
+		return
+	}
+	s.Running++
+	if c.Health != "" && s.Healthy == nil { // the image brings its own check
+		s.Healthy = new(int)
+	}
+	if c.Health == "healthy" {
+		*s.Healthy++
+	}
+	if c.Image != s.Image && !slices.Contains(s.Images, c.Image) {
+		s.Images = append(s.Images, c.Image)
+	}
+}
+
+// load resolves a compose file as `docker compose` does: with the .env beside it, and without profiles.
+func load(ctx context.Context, file string) (*types.Project, error) {
+	options, err := cli.NewProjectOptions([]string{file},
+		cli.WithWorkingDirectory(filepath.Dir(file)), cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	project, err := options.LoadProject(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return project, nil
+}
