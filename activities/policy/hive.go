@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"net/netip"
 	"os"
 	"strings"
@@ -23,6 +24,7 @@ type hiveService struct {
 	MinHealthy runbook.Duration `json:"minHealthy"`
 	Drain      runbook.Duration `json:"drain"`
 	Proxy      *hiveProxy       `json:"proxy"`
+	Supply     *runbook.Supply  `json:"supply"`
 	// Backup is hot, drain or pause.
 	Backup string `json:"backup"`
 }
@@ -50,6 +52,9 @@ var hiveRules = map[string]rule{
 	"proxy":          section.like("{upstream: universal-orchestrator, health: /health/universal-orchestrator}"),
 	"proxy.upstream": {want: "the name of an address file of the proxy", example: "universal-orchestrator", required: true, ok: matches(`^[a-zA-Z0-9][a-zA-Z0-9_-]*$`)},
 	"proxy.health":   {want: "a path that begins with a slash", example: "/health", ok: matches(`^/`)},
+	"supply":         section.like(`{path: /v1/tasks, post: '{"queue":"probe","handler":"echo"}'}`),
+	"supply.path":    {want: "a path that begins with a slash", example: "/v1/tasks", required: true, ok: matches(`^/`)},
+	"supply.post":    {want: "a JSON object to POST there", example: `'{"queue":"probe","handler":"echo"}'`, required: true, ok: isObject},
 	"backup":         {want: "one of hot, drain, pause", example: "hot", ok: matches(`^(hot|drain|pause)$`)},
 }
 
@@ -58,6 +63,11 @@ var networkRules = map[string]rule{
 		_, err := netip.ParsePrefix(v.(string))
 		return err == nil
 	}},
+}
+
+func isObject(v any) bool {
+	var fields map[string]any
+	return json.Unmarshal([]byte(v.(string)), &fields) == nil
 }
 
 func isRole(v any) bool {

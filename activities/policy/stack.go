@@ -44,7 +44,7 @@ func (h Hand) service(svc types.ServiceConfig, x hiveService) (runbook.Service, 
 	}
 	s := runbook.Service{
 		Name: svc.Name, Role: x.Role, Order: x.Order, Replicas: svc.GetScale(), Image: svc.Image, ConfigHash: hash,
-		Probe: x.Probe, MinHealthy: x.MinHealthy, Drain: x.Drain, StopGrace: stopGrace(svc),
+		Probe: x.Probe, Supply: x.Supply, MinHealthy: x.MinHealthy, Drain: x.Drain, StopGrace: stopGrace(svc),
 		HasHealthcheck: hasHealthcheck(svc), LogLimited: logLimited(svc), MemoryLimit: memoryLimit(svc),
 	}
 	if x.Proxy != nil {

@@ -5,9 +5,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -25,12 +28,14 @@ type sent struct {
 	at     time.Time
 }
 
-// pacer sends keep-alive GETs at a rate that does not wait for answers, and never
+// pacer sends keep-alive requests at a rate that does not wait for answers, and never
 // hides a second try.
 type pacer struct {
 	hand Hand
 	urls []string
 	rate int
+	// post is the JSON body of POSTs; empty for GETs.
+	post string
 }
 
 // run sends until ctx or the window ends (no window: ctx alone), then waits for
@@ -71,7 +76,7 @@ func (p pacer) run(ctx context.Context, window time.Duration, done func(sent), s
 		inFlight.Add(1)
 		flying.Go(func() {
 			defer inFlight.Add(-1)
-			results <- get(context.WithoutCancel(ctx), transport, url)
+			results <- send(context.WithoutCancel(ctx), transport, url, p.post)
 		})
 	}
 	flying.Wait()
@@ -95,10 +100,11 @@ func pause(ctx context.Context, until time.Time, seconds <-chan time.Time, secon
 	}
 }
 
-// get sends one request on a kept connection. The library asks again by itself
+// send sends one request on a kept connection: a GET, or a POST of the body with an
+// idempotency key of its own. The library asks again by itself
 // where a kept connection broke under a request: that request had failed, whatever
 // the second one brought.
-func get(ctx context.Context, transport *http.Transport, url string) sent {
+func send(ctx context.Context, transport *http.Transport, url, post string) sent {
 	ctx, cancel := context.WithTimeout(ctx, requestMax)
 	defer cancel()
 	var written atomic.Int64
@@ -109,7 +115,7 @@ func get(ctx context.Context, transport *http.Transport, url string) sent {
 	}})
 	start := time.Now()
 	ok := func() bool {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		req, err := newRequest(ctx, url, post)
 		if err != nil {
 			return false
 		}
@@ -122,4 +128,16 @@ func get(ctx context.Context, transport *http.Transport, url string) sent {
 		return err == nil && res.StatusCode < http.StatusBadRequest
 	}()
 	return sent{failed: !ok || written.Load() > 1, took: time.Since(start), at: time.Now()}
+}
+
+func newRequest(ctx context.Context, url, post string) (*http.Request, error) {
+	if post == "" {
+		return http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(post))
+	if err == nil {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", "hive-probe-"+uuid.NewString())
+	}
+	return req, err
 }

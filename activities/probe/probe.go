@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/leanvibe/hive/workflows/runbook"
 )
@@ -52,6 +53,25 @@ func (h Hand) Ask(ctx context.Context, in runbook.AskInput) (runbook.Answer, err
 		out.Err = reason(ctx, err, in.Timeout.Or(askDefault))
 	}
 	return out, nil
+}
+
+// askedAtOnce bounds the questions that are open at a time.
+const askedAtOnce = 64
+
+// AskAll answers runbook.AskAll.
+func (h Hand) AskAll(ctx context.Context, in runbook.AskAllInput) (runbook.Answers, error) {
+	out := runbook.Answers{Answers: make([]runbook.Answer, len(in.Questions))}
+	var group errgroup.Group
+	group.SetLimit(askedAtOnce)
+	for i, q := range in.Questions {
+		group.Go(func() error {
+			beat(ctx, nil)
+			var err error
+			out.Answers[i], err = h.Ask(ctx, q)
+			return err
+		})
+	}
+	return out, group.Wait()
 }
 
 func webURL(address string) error {

@@ -96,7 +96,7 @@ func (h Hand) Supply(ctx context.Context, in runbook.SupplyInput) (runbook.Suppl
 	}
 	report()
 	if left := in.Window.D() - before; left > 0 {
-		pacer{h, []string{in.URL}, in.Rate}.run(ctx, left, c.add, report)
+		pacer{h, []string{in.URL}, in.Rate, in.Post}.run(ctx, left, c.add, report)
 	}
 	report()
 	t := c.snapshot()
@@ -115,7 +115,7 @@ func (h Hand) Watch(ctx context.Context, in runbook.WatchInput) (runbook.Traffic
 	}
 	c := resumed(ctx)
 	beat(ctx, c.snapshot())
-	pacer{h, in.URLs, rate}.run(ctx, 0, c.add, func() { beat(ctx, c.snapshot()) })
+	pacer{h, in.URLs, rate, ""}.run(ctx, 0, c.add, func() { beat(ctx, c.snapshot()) })
 	return c.snapshot().traffic(), nil
 }
 

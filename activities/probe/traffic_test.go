@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -111,9 +112,9 @@ func TestAHiddenSecondTryIsAFailure(t *testing.T) {
 	}()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	first := get(context.Background(), transport, "http://"+l.Addr().String())
+	first := send(context.Background(), transport, "http://"+l.Addr().String(), "")
 	require.False(t, first.failed)
-	second := get(context.Background(), transport, "http://"+l.Addr().String())
+	second := send(context.Background(), transport, "http://"+l.Addr().String(), "")
 	require.True(t, second.failed)
 	require.EqualValues(t, 3, requests.Load(), "the library did ask again")
 }
@@ -155,6 +156,20 @@ func TestSupply(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, out.Failed)
 	require.GreaterOrEqual(t, out.Sent, 40)
+
+	var keys sync.Map
+	taskServer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		if err == nil && req.Method == http.MethodPost && string(body) == `{"queue":"probe"}` {
+			keys.Store(req.Header.Get("Idempotency-Key"), true)
+		}
+	}))
+	defer taskServer.Close()
+	out, err = Hand{}.Supply(context.Background(), runbook.SupplyInput{URL: taskServer.URL, Post: `{"queue":"probe"}`, Rate: 50, Window: runbook.Duration(200 * time.Millisecond)})
+	require.NoError(t, err)
+	distinct := 0
+	keys.Range(func(_, _ any) bool { distinct++; return true })
+	require.Equal(t, out.Sent, distinct, "every task has a key of its own")
 
 	e := env(context.Background(), &tally{Requests: 90, Failed: 1, Spent: time.Hour})
 	runbook.SupplyTraffic.Bind(e, Hand{}.Supply)

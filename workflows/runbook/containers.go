@@ -137,9 +137,11 @@ type CreateReplicaInput struct {
 	// Compose is the run's copy of the resolved file, ComposeHash its sha256.
 	Compose     string `json:"compose"`
 	ComposeHash string `json:"composeHash"`
-	// Fixed asks for an address from the replica range.
-	Fixed bool   `json:"fixed"`
-	Run   string `json:"run"`
+	// Fixed asks for an address from the replica range, ReplicaRange, which is the
+	// stack's; the resolved copy holds none of x-hive.
+	Fixed        bool   `json:"fixed"`
+	ReplicaRange string `json:"replicaRange,omitempty"`
+	Run          string `json:"run"`
 }
 
 // Replica is a container that was created and started.

@@ -1,5 +1,7 @@
 package runbook
 
+import "fmt"
+
 // Options is what every procedure's input carries besides its own fields.
 type Options struct {
 	// Plan stops after the plan and shows it; nothing is changed.
@@ -10,6 +12,28 @@ type Options struct {
 	RequestedBy string `json:"requestedBy,omitempty"`
 	// Held are locks that the parent procedure holds for this one.
 	Held []Fence `json:"held,omitempty"`
+	// Given is the policy and the stack that the parent procedure read, so that an
+	// edit between parent and child changes neither.
+	Given *LoadPolicyOutput `json:"given,omitempty"`
+}
+
+// Child are the options of a child procedure that goes on under what its parent
+// holds and has read.
+func (o Options) Child(given LoadPolicyOutput, held []Fence) Options {
+	return Options{Plan: o.Plan, Trigger: TriggerParent, RequestedBy: o.RequestedBy, Held: held, Given: &given}
+}
+
+// TriggerParent is the trigger of a run that another procedure started.
+const TriggerParent = "parent"
+
+// Validate refuses a trigger that nobody knows.
+func (o Options) Validate() error {
+	switch o.Trigger {
+	case "", "ui", "cli", "schedule", "alert", TriggerParent:
+		return nil
+	default:
+		return fmt.Errorf("trigger: %q is none of ui, cli, schedule, alert, parent; leave it out", o.Trigger)
+	}
 }
 
 // Fence is the proof that a run holds a lock: every Write carries one, and the

@@ -31,6 +31,23 @@ var Ask = Step[AskInput, Answer]{
 	Name: "probes.Ask", Summary: func(in AskInput) string { return "ask " + in.URL },
 }
 
+// AskAllInput is many questions, asked side by side.
+type AskAllInput struct {
+	Questions []AskInput `json:"questions"`
+}
+
+// Answers are the answers in the order asked.
+type Answers struct {
+	Answers []Answer `json:"answers"`
+}
+
+// AskAll asks many questions in one step, so that a check of hundreds of replicas
+// costs the history one event.
+var AskAll = Step[AskAllInput, Answers]{
+	Name: "probes.AskAll", Timeout: 20 * time.Second, Total: 30 * time.Second, Attempts: 2,
+	Summary: func(in AskAllInput) string { return fmt.Sprintf("ask %d health questions", len(in.Questions)) },
+}
+
 // AwaitAnswerInput asks until the answer is 2xx without a break for Hold.
 type AwaitAnswerInput struct {
 	URL      string   `json:"url"`
@@ -48,6 +65,9 @@ var AwaitAnswer = Step[AwaitAnswerInput, Health]{
 // SupplyInput asks for traffic through the proxy where users send none.
 type SupplyInput struct {
 	URL string `json:"url"`
+	// Post is a JSON body: the requests are then POSTs, each with an idempotency key
+	// of its own, instead of GETs.
+	Post string `json:"post,omitempty"`
 	// Rate per second, for Window.
 	Rate   int      `json:"rate"`
 	Window Duration `json:"window"`
@@ -59,7 +79,7 @@ type Supplied struct {
 	Failed int `json:"failed"`
 }
 
-// SupplyTraffic sends keep-alive GETs through the proxy at the rate.
+// SupplyTraffic sends keep-alive requests through the proxy at the rate.
 var SupplyTraffic = Step[SupplyInput, Supplied]{
 	Name: "probes.SupplyTraffic", Timeout: 30 * time.Minute, Total: time.Hour,
 	Summary: func(in SupplyInput) string { return fmt.Sprintf("probe %s", in.URL) },

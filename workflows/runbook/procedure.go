@@ -53,6 +53,9 @@ func (p Procedure[In, Out]) Start(ctx context.Context, c client.Client, in In) (
 	}, p.Name, in)
 }
 
+// ChildID is the workflow ID of the procedure as a child of the given workflow.
+func (p Procedure[In, Out]) ChildID(parent string, in In) string { return parent + "/" + p.ID(in) }
+
 // Run runs the procedure as a child of the procedure that asks. The child is
 // asked to cancel when its parent closes, so that its own undo runs.
 func (p Procedure[In, Out]) Run(ctx workflow.Context, in In) (Out, error) {
@@ -61,9 +64,8 @@ func (p Procedure[In, Out]) Run(ctx workflow.Context, in In) (Out, error) {
 
 // StartChild starts the procedure as a child and returns at once.
 func (p Procedure[In, Out]) StartChild(ctx workflow.Context, in In) Future[Out] {
-	info := workflow.GetInfo(ctx)
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            info.WorkflowExecution.ID + "/" + p.ID(in),
+		WorkflowID:            p.ChildID(workflow.GetInfo(ctx).WorkflowExecution.ID, in),
 		TaskQueue:             TaskQueue,
 		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
 		WaitForCancellation:   true,

@@ -42,6 +42,9 @@ type Service struct {
 	Upstream string `json:"upstream,omitempty"`
 	// ProxyHealth is a path through the proxy that this service answers.
 	ProxyHealth string `json:"proxyHealth,omitempty"`
+	// Supply is what gives the service work where users give it none; nil where the
+	// file declares none (an app is asked for its ProxyHealth).
+	Supply *Supply `json:"supply,omitempty"`
 	// HasHealthcheck says whether the compose file gives it a HEALTHCHECK.
 	HasHealthcheck bool `json:"hasHealthcheck"`
 	// LogLimited says whether its container logs are bounded.
@@ -59,6 +62,14 @@ type Probe struct {
 	HTTP string `json:"http,omitempty"`
 	// Port inside the container.
 	Port int `json:"port"`
+}
+
+// Supply is a request through the proxy that ends at the service: a new replica
+// is judged by what it does, and on a quiet stack nobody asks it for anything.
+type Supply struct {
+	// Path such as "/v1/tasks"; Post is the JSON body to POST there.
+	Path string `json:"path"`
+	Post string `json:"post"`
 }
 
 // Stack is the Compose project as resolved at the start of a run.
