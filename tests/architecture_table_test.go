@@ -49,8 +49,8 @@ var table = []room{
 	chapter("incident"), chapter("troubleshoot"), chapter("report"),
 
 	hand("policy", "github.com/compose-spec/compose-go", "github.com/goccy/go-yaml", "github.com/docker/go-units"),
-	hand("docker", containers...),
-	hand("proxy", containers...),
+	hand("docker", lines(containers, []string{"github.com/compose-spec/compose-go"})...),
+	hand("proxy", lines(containers, []string{"github.com/HdrHistogram/hdrhistogram-go"})...),
 	hand("postgres", "github.com/jackc/pgx"),
 	hand("redis", "github.com/redis/go-redis"),
 	hand("prometheus", metrics...),

@@ -21,7 +21,7 @@ import (
 const (
 	temporalAddress = "127.0.0.1:7233"
 	temporalLink    = "http://127.0.0.1:8233/namespaces/ops/workflows/"
-	maintenance     = "weekly maintenance"
+	weekly          = "weekly maintenance"
 	// reconcileLimit bounds what follows the last request: settling, and looking up every task.
 	reconcileLimit = 5 * time.Minute
 )
@@ -51,7 +51,7 @@ func (d *drive) run(ctx context.Context) error {
 	}{
 		{"bring everything up", d.up},
 		{"load on the untouched stack", d.loadOn},
-		{maintenance, d.maintain},
+		{weekly, d.maintain},
 		{"load on the renewed stack", func(ctx context.Context) error { return d.wait(ctx, d.after) }},
 	} {
 		if err = d.phases.do(ctx, p.name, p.work); err != nil {
@@ -65,7 +65,7 @@ func (d *drive) run(ctx context.Context) error {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), reconcileLimit)
 	defer cancel()
 	err = errors.Join(err, d.phases.do(closing, "reconcile both ledgers", d.reconcile))
-	d.phases.split(maintenance, "of it in monitor windows", windows(d.report.Steps))
+	d.phases.split(weekly, "of it in monitor windows", windows(d.report.Steps))
 	d.tell()
 	return err
 }

@@ -5,11 +5,10 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/leanvibe/hive/workflows/runbook"
+	"github.com/leanvibe/hive/workflows/maintenance"
 )
 
+// start starts WeeklyMaintenance with {}, as the Temporal UI does.
 func start(ctx context.Context, c client.Client) (client.WorkflowRun, error) {
-	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: "weekly-maintenance", TaskQueue: runbook.TaskQueue, WorkflowExecutionErrorWhenAlreadyStarted: true,
-	}, "WeeklyMaintenance", struct{}{})
+	return maintenance.WeeklyMaintenance.Start(ctx, c, maintenance.WeeklyMaintenanceInput{})
 }

@@ -1,6 +1,8 @@
 package maintenance
 
 import (
+	"time"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/leanvibe/hive/workflows/flow"
@@ -68,6 +70,7 @@ func rollAll(ctx workflow.Context, r *flow.Run, seen observed, plans []serviceRo
 	if err := flow.Together(ctx, r.Policy.Rolling.SideBySide, parts...); err != nil {
 		return err
 	}
+	replaced := workflow.Now(ctx)
 	r.Phase(ctx, "keeping what was done")
 	for _, one := range rolls {
 		if err := one.keep(ctx); err != nil {
@@ -80,14 +83,15 @@ func rollAll(ctx workflow.Context, r *flow.Run, seen observed, plans []serviceRo
 			return err
 		}
 	}
-	return measure(ctx, r)
+	return measure(ctx, r, replaced)
 }
 
 // measure takes what users saw of the run out of nginx's own log. Without it the
-// run did no worse, but its evidence is thinner, and that is said.
-func measure(ctx workflow.Context, r *flow.Run) error {
+// run did no worse, but its evidence is thinner, and that is said. What follows
+// changed counts as after the run.
+func measure(ctx workflow.Context, r *flow.Run, changed time.Time) error {
 	traffic, err := flow.Do(ctx, r, runbook.MeasureTraffic, r.Policy.Proxy.Service, runbook.MeasureTrafficInput{
-		ProxyInput: proxyOf(r), Started: r.Begun(), Finished: workflow.Now(ctx),
+		ProxyInput: proxyOf(r), Started: r.Begun(), Finished: changed,
 	})
 	if err != nil {
 		if stop := r.Safe(ctx); stop != nil {

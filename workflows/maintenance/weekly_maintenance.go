@@ -38,11 +38,12 @@ func RunWeeklyMaintenance(ctx workflow.Context, in WeeklyMaintenanceInput) (runb
 			if in.Plan {
 				return flow.ErrPlanned
 			}
+			changed := workflow.Now(ctx)
 			if _, err := flow.Child(ctx, r, health.ReadinessCheck, health.ReadinessCheckInput{Options: under}); err != nil {
 				return err
 			}
 			r.Phase(ctx, "measuring the run")
-			return measure(ctx, r)
+			return measure(ctx, r, changed)
 		})
 }
 

@@ -77,8 +77,26 @@ func reportOfFailure(id string, err error) runbook.Report {
 // askTimeout bounds one question: a worker that is away must not stop whoever watches.
 const askTimeout = 2 * time.Second
 
-// Ask returns the run's progress now. It fails while no worker answers queries, which says nothing about the run.
+// Ask returns the run's progress now, its child procedures' steps behind its own. It fails while no worker answers
+// queries, which says nothing about the run.
 func Ask(ctx context.Context, c client.Client, id, runID string) (runbook.Progress, error) {
+	p, err := ask(ctx, c, id, runID)
+	if err != nil {
+		return p, err
+	}
+	for _, child := range p.Children {
+		below, err := ask(ctx, c, child, "")
+		if err != nil {
+			continue // just begun, or just ended: the parent takes its steps over at its end
+		}
+		p.Steps = append(p.Steps, below.Steps...)
+		p.Plan.Changes = append(p.Plan.Changes, below.Plan.Changes...)
+		p.Phase += ": " + below.Phase
+	}
+	return p, nil
+}
+
+func ask(ctx context.Context, c client.Client, id, runID string) (runbook.Progress, error) {
 	var p runbook.Progress
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
