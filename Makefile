@@ -5,6 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# One way to compile for everything (hive up builds the images' programs the same way), so that one cache serves all.
+export CGO_ENABLED := 0
+
 BIN := $(CURDIR)/out/bin
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -X main.version=$(VERSION)
@@ -69,7 +72,7 @@ lint: $(GOLANGCI) ## golangci-lint, the rules of .golangci.yml
 
 .PHONY: workflowcheck
 workflowcheck: $(WORKFLOWCHECK) ## Prove that no workflow reads a clock, a random number, a map's order or the network
-	@if [ -d workflows ]; then $(WORKFLOWCHECK) ./workflows/...; fi
+	@if [ -d workflows ]; then $(WORKFLOWCHECK) -config .workflowcheck.yml ./workflows/...; fi
 
 $(GOLANGCI):
 	@mkdir -p $(BIN)/.tool && GOBIN=$(BIN)/.tool go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 && mv $(BIN)/.tool/golangci-lint $@

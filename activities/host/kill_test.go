@@ -53,7 +53,7 @@ func TestCompressKilledAtAnyMoment(t *testing.T) {
 			<-ended
 		}
 		if whole, err := os.ReadFile(b.path("a.log")); err == nil {
-			require.Equal(t, len(body), len(whole))
+			require.Len(t, whole, len(body))
 			midway++
 		} else {
 			require.Equal(t, body, unpacked(t, b.path("a.log.gz")))

@@ -90,7 +90,7 @@ func TestShippedRunbookShowsTheDefaults(t *testing.T) {
 	silent, err := project(t, shortRunbook, "").Policy()
 	require.NoError(t, err)
 	said.Hash, silent.Hash = "", ""
-	said.Baselines, said.Readiness.ProxyPaths, said.Cache.Services = nil, nil, silent.Cache.Services
+	said.Baselines, said.Schedules, said.Readiness.ProxyPaths, said.Cache.Services = nil, nil, nil, silent.Cache.Services
 	require.Equal(t, silent, said)
 }
 

@@ -20,7 +20,7 @@ const baseline = `baselines:
 func TestMistakesInTheRunbook(t *testing.T) {
 	const at = "deploy/production/runbook.yaml:"
 	for name, c := range map[string]struct{ yaml, want string }{
-		"unknown field":         {shortRunbook + "databse: {}\n", at + "5:1: databse: unknown field: expected one of timezone, environment, proxy, rolling, database, cache, logs, metrics, baselines, readiness, notify"},
+		"unknown field":         {shortRunbook + "databse: {}\n", at + "5:1: databse: unknown field: expected one of timezone, environment, proxy, rolling, database, cache, logs, metrics, baselines, readiness, notify, schedules"},
 		"unknown nested field":  {shortRunbook + "rolling: {moniter: 25s}\n", at + "5:11: rolling.moniter: unknown field: expected one of monitor, min_requests, max_error_ratio, max_latency_factor, latency_floor, healthy_deadline, lock_wait, side_by_side, max_replicas"},
 		"computed field":        {shortRunbook + "hash: sha256:0\n", at + "5:1: hash: unknown field"},
 		"duration without unit": {shortRunbook + "rolling:\n  monitor: 25\n", at + `6:12: rolling.monitor: got 25: expected a duration above 0, for example 25s`},

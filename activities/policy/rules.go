@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	_ "time/tzdata" // slim images have no zone database, and a zone must not depend on the image
 
 	"github.com/leanvibe/hive/workflows/runbook"
 )
@@ -118,6 +117,15 @@ var runbookRules = map[string]rule{
 
 	"notify.url_file": inside.like("secrets/notify_urls"),
 	"notify.file":     inside.like("out/notifications.log"),
+
+	"schedules":             {want: "a list of schedules", example: "[{id: weekly-maintenance, procedure: WeeklyMaintenance, every: sunday, at: \"02:00\"}]"},
+	"schedules[].id":        scheduleID.like("weekly-maintenance").must(),
+	"schedules[].procedure": {want: "the name of a procedure", example: "WeeklyMaintenance", required: true, ok: matches(`^[A-Z][A-Za-z0-9]*$`)},
+	"schedules[].every":     dates.like("sunday, or: first sunday").must(),
+	"schedules[].at":        hour.like(`"02:00"`).must(),
+	"schedules[].timezone":  {want: "a zone of the IANA database", example: "America/Los_Angeles", ok: isZone},
+	"schedules[].catch_up":  catchUp.like("1h"),
+	"schedules[].input":     {want: "the procedure's input, a JSON object", example: `'{"window":"90m"}'`, ok: isObject},
 }
 
 // defaults are the values of the fields that runbook.yaml may leave out.

@@ -26,8 +26,9 @@ func readRunbook(projectDir string) (runbook.Policy, positions, error) {
 	root, bad := parse(RunbookFile, raw)
 	if bad == nil {
 		d.decode(root, &p)
+		completeSchedules(&p)
 		if len(d.mistakes) == 0 {
-			d.mistakes = consistent(p, d.at)
+			d.mistakes = append(consistent(p, d.at), consistentSchedules(p, d.at)...)
 		}
 	} else {
 		d.mistakes = []mistake{*bad}

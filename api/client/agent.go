@@ -112,14 +112,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	loops.Go(func() { a.heartbeats(calls) })
 
 	err := a.attachLoop(ctx, calls)
-	a.finish(calls)
+	a.finish()
 	stop()
 	loops.Wait()
 	return err
 }
 
 // finish waits for executions within the grace and gives back what is left.
-func (a *Agent) finish(ctx context.Context) {
+func (a *Agent) finish() {
 	over := time.AfterFunc(a.cfg.Grace, func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()

@@ -32,7 +32,7 @@ func (a *Agent) attachLoop(ctx, calls context.Context) error {
 		err := a.attachOnce(ctx, calls, &pause)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // asked to end: how the stream broke says nothing
 		case isFinal(err):
 			return fmt.Errorf("agent %s is refused: %w", a.cfg.ID, err)
 		case err == nil || errors.Is(err, errPaused):
@@ -40,7 +40,7 @@ func (a *Agent) attachLoop(ctx, calls context.Context) error {
 		}
 		a.cfg.Log.Info("stream ended, attaching again", "cause", err)
 		if pause.wait(ctx, 0) != nil {
-			return nil
+			return nil //nolint:nilerr // asked to end while it waited
 		}
 	}
 }

@@ -19,6 +19,7 @@ const teach = `hive runs the procedures of the operational runbook on a Compose 
   hive run RollingRestart --input '{"services":["communication-hub"],"force":true}'
   hive run ReadinessCheck --output json     the report for a program
   hive abort weekly-maintenance             stop at the next safe point and undo
+  hive schedules list                       what runs by itself: when next, how the last dates went
   hive logs nginx --follow                  a service's output
   hive down                                 stop the stack; volumes, images, backups/ and secrets/ stay
 
@@ -64,7 +65,8 @@ func newRoot(out, err io.Writer) *cobra.Command {
 	flags.StringVarP(&env.output, "output", "o", outputTable, "table for people, json for programs")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{outputTable, outputJSON}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
-		newStatus(env), newRun(env), newPlan(env), newAbort(env), newLogs(env), newStats(env), newVersion(env),
+		newUp(env), newDown(env), newStatus(env), newRun(env), newPlan(env), newAbort(env), newLogs(env), newStats(env), newExplain(env), newInit(env), newVersion(env),
+		newSchedules(env),
 	)
 	asUsage(root)
 	return root

@@ -95,7 +95,8 @@ func draftOK(t testing.TB, d *Draft) *Draft {
 
 func TestSubmit_WithoutKeyIsAlwaysNew(t *testing.T) {
 	m := newTestMachine(t, DefaultLease)
-	require.NotEqual(t, mustSubmit(t, m, draft("")), mustSubmit(t, m, draft("")))
+	first, second := mustSubmit(t, m, draft("")), mustSubmit(t, m, draft(""))
+	require.NotEqual(t, first, second)
 	require.EqualValues(t, 2, queueStats(t, m).Submitted)
 }
 

@@ -2,7 +2,6 @@ package health
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -94,7 +93,7 @@ func (s *stackSeen) check(t *testing.T) runbook.Report {
 		return report
 	}
 	var app *temporal.ApplicationError
-	require.True(t, errors.As(err, &app), err)
+	require.ErrorAs(t, err, &app)
 	require.NoError(t, app.Details(&report))
 	return report
 }

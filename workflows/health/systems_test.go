@@ -10,15 +10,15 @@ import (
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
-var away = errors.New("connection refused")
+var errAway = errors.New("connection refused")
 
 func TestNothingObservedIsNoData(t *testing.T) {
 	checks := []Check{
-		judgeDatabase(runbook.DatabasePolicy{}, runbook.DatabaseState{}, away), judgeCache(runbook.CachePolicy{}, runbook.CacheState{}, away),
-		judgeMetrics(runbook.MetricsState{}, away), judgeAlerts(runbook.AlertsState{}, away),
-		judgeProxy(runbook.Stack{}, runbook.Census{}, runbook.ProxyState{}, away),
+		judgeDatabase(runbook.DatabasePolicy{}, runbook.DatabaseState{}, errAway), judgeCache(runbook.CachePolicy{}, runbook.CacheState{}, errAway),
+		judgeMetrics(runbook.MetricsState{}, errAway), judgeAlerts(runbook.AlertsState{}, errAway),
+		judgeProxy(runbook.Stack{}, runbook.Census{}, runbook.ProxyState{}, errAway),
 	}
-	checks = append(checks, judgeHost(runbook.ReadinessPolicy{}, runbook.Resources{}, away)...)
+	checks = append(checks, judgeHost(runbook.ReadinessPolicy{}, runbook.Resources{}, errAway)...)
 	for _, c := range checks {
 		require.Equal(t, runbook.NoData, c.Verdict, c.Name)
 		require.True(t, c.Bars(), c.Name)

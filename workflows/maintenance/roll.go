@@ -160,7 +160,7 @@ func (s *roll) create(ctx workflow.Context) (*member, error) {
 	made, err := flow.Do(ctx, s.run, runbook.CreateReplica, s.svc.Name, runbook.CreateReplicaInput{
 		Fence: s.run.Fence(flow.Service(s.svc.Name)), Project: s.run.Stack.Project, Service: s.svc.Name, Number: number,
 		ImageID: s.image, Image: s.svc.Image, Compose: s.run.Stack.Compose, ComposeHash: s.run.Stack.ComposeHash,
-		Fixed: s.run.Stack.ReplicaRange != "", Run: s.run.ID(),
+		Fixed: s.run.Stack.ReplicaRange != "", ReplicaRange: s.run.Stack.ReplicaRange, Run: s.run.ID(),
 	})
 	if err != nil {
 		// It may have been made all the same; its name is known, so the undo finds it.
@@ -267,11 +267,7 @@ func (s *roll) retire(ctx workflow.Context, c runbook.Container) error {
 // quiet moves the traffic away from an old replica and waits until none of it
 // reaches the replica any more.
 func (s *roll) quiet(ctx workflow.Context, m member) error {
-	rest := without(s.old, m.id)
-	for _, fresh := range s.made {
-		rest = append(rest, fresh)
-	}
-	if err := s.route(ctx, rest); err != nil {
+	if err := s.route(ctx, append(without(s.old, m.id), s.made...)); err != nil {
 		return err
 	}
 	seen, err := flow.Do(ctx, s.run, runbook.AwaitQuiet, m.name, s.watching(m, workflow.Now(ctx)))

@@ -2,6 +2,7 @@ package maintenance
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -148,10 +149,10 @@ func decideService(o observed, svc runbook.Service, force bool) (serviceRoll, []
 	}
 	var right []runbook.Container
 	var old []runbook.Container
-	reasons := map[string]bool{}
+	var reasons []string
 	for _, c := range lives.serving {
 		if why := r.differs(c, force); why != "" {
-			reasons[why] = true
+			reasons = append(reasons, why)
 			old = append(old, c)
 		} else {
 			right = append(right, c)
@@ -160,7 +161,7 @@ func decideService(o observed, svc runbook.Service, force bool) (serviceRoll, []
 	count := max(svc.Replicas, len(lives.serving))
 	need := count - len(right)
 	if need > len(old) {
-		reasons[fmt.Sprintf("%d of %d replicas run", len(lives.serving), count)] = true
+		reasons = append(reasons, fmt.Sprintf("%d of %d replicas run", len(lives.serving), count))
 	}
 	r.Slots = slots(need, old)
 	r.Leftovers, r.Stopped = lives.leftovers, lives.stopped
@@ -169,7 +170,7 @@ func decideService(o observed, svc runbook.Service, force bool) (serviceRoll, []
 		r.Leftovers, r.Stopped = append(r.Leftovers, lives.stopped...), nil
 	}
 	if len(r.Leftovers) > 0 {
-		reasons["half-made copies of an ended run"] = true
+		reasons = append(reasons, "half-made copies of an ended run")
 	}
 	r.Tagged = len(r.Slots) == 0 && image.LocalID != "" && r.ImageID != "" && r.ImageID != image.LocalID
 	r.Why = joined(reasons)
@@ -240,11 +241,8 @@ func runningImage(containers []runbook.Container) string {
 	return best
 }
 
-func joined(set map[string]bool) string {
-	words := make([]string, 0, len(set))
-	for w := range set { //workflowcheck:ignore sorted below
-		words = append(words, w)
-	}
-	sort.Strings(words)
-	return strings.Join(words, ", ")
+// joined says each reason once, in a fixed order.
+func joined(reasons []string) string {
+	slices.Sort(reasons)
+	return strings.Join(slices.Compact(reasons), ", ")
 }

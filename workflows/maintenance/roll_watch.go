@@ -1,6 +1,7 @@
 package maintenance
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -134,14 +135,14 @@ func (s *roll) window(ctx workflow.Context, m member, since time.Time, long runb
 			}
 			return nil
 		})
-	if err != nil && err != errDecided {
+	if err != nil && !errors.Is(err, errDecided) {
 		return judgement{}, err
 	}
 	return early, nil
 }
 
 // errDecided ends the watch beside a window that has already failed.
-var errDecided = fmt.Errorf("the window is decided")
+var errDecided = errors.New("the window is decided")
 
 // watched waits out the window with an eye on the engine's state of the replica.
 func (s *roll) watched(ctx workflow.Context, m member, long runbook.Duration) error {

@@ -303,7 +303,7 @@ func (w *world) bindProxy(r runbook.Registry) {
 	}
 	runbook.AwaitTraffic.Bind(r, traffic)
 	runbook.AwaitQuiet.Bind(r, traffic)
-	runbook.MeasureWindow.Bind(r, func(_ context.Context, in runbook.MeasureWindowInput) (runbook.WindowMeasure, error) {
+	runbook.MeasureWindow.Bind(r, func(context.Context, runbook.MeasureWindowInput) (runbook.WindowMeasure, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		m := runbook.WindowMeasure{Address: runbook.WindowCounts{Requests: 500}}
@@ -333,10 +333,10 @@ func (w *world) bindProbes(r runbook.Registry) {
 	runbook.Watch.Bind(r, func(context.Context, runbook.WatchInput) (runbook.Traffic, error) {
 		return runbook.Traffic{Source: "probe", Requests: 10}, nil
 	})
-	state := func(_ context.Context, in runbook.WorkerInput) (runbook.WorkerState, error) {
+	state := func(context.Context, runbook.WorkerInput) (runbook.WorkerState, error) {
 		return runbook.WorkerState{Met: true, TasksTaken: 1}, nil
 	}
-	runbook.AwaitTaskTaken.Bind(r, func(ctx context.Context, in runbook.WorkerInput) (runbook.WorkerState, error) {
+	runbook.AwaitTaskTaken.Bind(r, func(context.Context, runbook.WorkerInput) (runbook.WorkerState, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return runbook.WorkerState{Met: !w.silent}, nil
@@ -370,7 +370,7 @@ func (w *world) bindOthers(r runbook.Registry) {
 	runbook.WriteArtefact.Bind(r, func(_ context.Context, in runbook.ArtefactInput) (runbook.Artefact, error) {
 		return runbook.Artefact{Path: in.Path}, nil
 	})
-	runbook.SendNotice.Bind(r, func(_ context.Context, in runbook.NoticeInput) (runbook.NoticeOutput, error) {
+	runbook.SendNotice.Bind(r, func(context.Context, runbook.NoticeInput) (runbook.NoticeOutput, error) {
 		return runbook.NoticeOutput{Delivered: []string{"file"}}, nil
 	})
 	runbook.AwaitLock.Bind(r, func(context.Context, runbook.AwaitLockInput) (runbook.Holder, error) {

@@ -16,6 +16,8 @@ type Policy struct {
 	Baselines   []Baseline      `json:"baselines"`
 	Readiness   ReadinessPolicy `json:"readiness"`
 	Notify      NotifyPolicy    `json:"notify"`
+	// Schedules are the runs that begin by themselves (default: none).
+	Schedules []SchedulePolicy `json:"schedules"`
 	// Hash is the sha256 of the file.
 	Hash string `json:"hash"`
 }

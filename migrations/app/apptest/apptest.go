@@ -55,7 +55,7 @@ func Database(t testing.TB) string {
 	name := fmt.Sprintf("test%d", running.databases.Add(1))
 	conn, err := pgx.Connect(t.Context(), running.dsn("postgres"))
 	require.NoError(t, err)
-	defer conn.Close(context.WithoutCancel(t.Context()))
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
 	_, err = conn.Exec(t.Context(), "CREATE DATABASE "+name)
 	require.NoError(t, err)
 	return running.dsn(name)

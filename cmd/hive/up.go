@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/leanvibe/hive/workers/operations/bootstrap"
+	"github.com/leanvibe/hive/workflows/runbook"
+)
+
+func newUp(env *environment) *cobra.Command {
+	var o bootstrap.Options
+	var newer bool
+	c := &cobra.Command{
+		Use: "up", Short: "Bring up the stack and the platform; what is right already is left alone",
+		Long: "Makes what is not there yet, in this order: images, secrets, networks, registry, stores, Redis Cluster, schema, applications,\n" +
+			"proxy, monitoring, and the platform (Temporal and opsworker). It may be called at any time and as often as one likes; interrupted,\n" +
+			"it says what is left, and the next call goes on from there. Containers of the stack that differ from the compose file are named and\n" +
+			"left alone: applications are changed by RollingRestart, which loses no request.\n\n" +
+			"HIVE_IMAGES=upstream pulls images, HIVE_IMAGES=local makes them from Debian packages; without it the first call looks whether a\n" +
+			"registry can be reached, and later ones stay with what it found.",
+		Example: "  hive up\n  HIVE_IMAGES=local hive up --timeout 5m\n  hive up --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := env.projectDir()
+			if err != nil {
+				return err
+			}
+			progress := bootstrap.NewProgress(env.telling())
+			if newer {
+				_, err := bootstrap.Newer(c.Context(), dir, progress)
+				return stackError(err)
+			}
+			summary, err := bootstrap.Up(c.Context(), dir, o, progress)
+			if err != nil {
+				return stackError(err)
+			}
+			if env.json() {
+				return printJSON(env.out, summary)
+			}
+			printUp(env.out, summary)
+			return nil
+		},
+	}
+	c.Flags().DurationVar(&o.HealthLimit, "timeout", 3*time.Minute, "how long a group of containers may take to be healthy")
+	c.Flags().BoolVar(&newer, "newer", false, "instead: push a newer image of each application, for a roll to find")
+	_ = c.Flags().MarkHidden("newer") // for make run and the tests
+	return c
+}
+
+// telling is where progress goes: beside a JSON answer it must not stand in it.
+func (e *environment) telling() io.Writer {
+	if e.json() {
+		return e.err
+	}
+	return e.out
+}
+
+func printUp(out io.Writer, s bootstrap.Summary) {
+	fmt.Fprintf(out, "\n%s is up after %.1f s: %d containers created, %d started\n", s.Project, s.Seconds, len(s.Created), len(s.Started))
+	for _, image := range s.Newer {
+		fmt.Fprintf(out, "newer and not running yet: %s\n", image)
+	}
+	fmt.Fprintf(out, "  the stack       http://127.0.0.1:8080/health\n  Temporal UI     %s\n  Prometheus      http://127.0.0.1:9090\n  Alertmanager    http://127.0.0.1:9093\n", uiBase)
+	fmt.Fprintln(out, "next: hive status, hive run ReadinessCheck, hive plan WeeklyMaintenance")
+}
+
+// stackError gives errors of bringing up and taking down their exit code.
+func stackError(err error) error {
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return err
+	case runbook.KindOf(err) == runbook.Unreachable:
+		return unreachable(errors.New(runbook.Reason(err)))
+	case runbook.KindOf(err) == runbook.Refused:
+		return usage(err)
+	default:
+		return err
+	}
+}

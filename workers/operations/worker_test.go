@@ -1,0 +1,72 @@
+package operations
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/workers/process"
+)
+
+func TestConfigFromEnv(t *testing.T) {
+	t.Setenv("TEMPORAL_ADDRESS", "")
+	t.Setenv("TEMPORAL_NAMESPACE", "")
+	for _, dir := range []string{"", "hive"} {
+		t.Setenv("HIVE_PROJECT_DIR", dir)
+		_, err := FromEnv()
+		require.ErrorContains(t, err, "HIVE_PROJECT_DIR")
+	}
+	t.Setenv("HIVE_PROJECT_DIR", "/srv/hive")
+	cfg, err := FromEnv()
+	require.NoError(t, err)
+	require.Equal(t, Config{ProjectDir: "/srv/hive", Temporal: "127.0.0.1:7233", Namespace: "ops"}, cfg)
+}
+
+// TestWithoutTemporalAndEngine: a worker that starts before everything else waits
+// for it, says so, and stops when told.
+func TestWithoutTemporalAndEngine(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+	p, err := process.New(process.Config{
+		Service: "opsworker", Version: "test", Instance: "test", Listen: "127.0.0.1:0",
+		DrainMin: time.Millisecond, ShutdownMax: 20 * time.Second,
+	})
+	require.NoError(t, err)
+	nobody := freeAddress(t, "127.0.0.1")
+	require.NoError(t, Config{ProjectDir: shipped(t), Temporal: nobody, Namespace: "ops"}.Setup(t.Context(), p))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	address, err := p.Addr(t.Context())
+	require.NoError(t, err)
+	get := func(path string, into any) int {
+		res, err := http.Get("http://" + address.String() + path)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		require.NoError(t, json.NewDecoder(res.Body).Decode(into))
+		return res.StatusCode
+	}
+	var alive map[string]string
+	require.Equal(t, http.StatusOK, get("/healthz", &alive))
+	var health process.HealthReport
+	require.Equal(t, http.StatusServiceUnavailable, get("/readyz", &health))
+	require.Equal(t, "not connected to "+nobody, health.Checks["temporal"])
+	require.Contains(t, health.Checks["engine"], "/nowhere/docker.sock")
+	families, err := p.Registry().Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		require.NotContains(t, f.GetName(), "hive_container", "there is no data")
+	}
+
+	cancel()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(15 * time.Second):
+		t.Fatal("the process does not stop while it waits for Temporal")
+	}
+}
