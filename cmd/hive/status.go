@@ -13,6 +13,7 @@ import (
 
 	"github.com/leanvibe/hive/workers/operations/follow"
 	"github.com/leanvibe/hive/workers/operations/view"
+	"github.com/leanvibe/hive/workflows/schedule"
 )
 
 // work is a procedure at work, as `hive status` lists it.
@@ -115,7 +116,7 @@ func (e *environment) atWork(ctx context.Context) ([]work, error) {
 			return nil, classify(err, "")
 		}
 		for _, info := range page.GetExecutions() {
-			if info.GetParentExecution() == nil {
+			if parent := info.GetParentExecution(); parent == nil || strings.HasPrefix(parent.GetWorkflowId(), schedule.IDPrefix) {
 				runs = append(runs, asWork(ctx, t, info))
 			}
 		}

@@ -5,10 +5,12 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/leanvibe/hive/workers/operations/schedules"
 	"github.com/leanvibe/hive/workflows/flow"
 	"github.com/leanvibe/hive/workflows/health"
 	"github.com/leanvibe/hive/workflows/maintenance"
 	"github.com/leanvibe/hive/workflows/runbook"
+	"github.com/leanvibe/hive/workflows/schedule"
 )
 
 // registry is what procedures and steps are bound to: a Temporal worker, or a test
@@ -92,6 +94,17 @@ func Procedures(r runbook.WorkflowRegistry) {
 	maintenance.ScaleService.Bind(r, maintenance.RunScaleService)
 	maintenance.DatabaseMaintenance.Bind(r, maintenance.RunDatabaseMaintenance)
 	maintenance.LogManagement.Bind(r, maintenance.RunLogManagement)
+
+	schedule.ScheduledRun.Bind(r, schedule.RunScheduledRun)
+	schedule.MissedRun.Bind(r, schedule.RunMissedRun)
+}
+
+// Scheduled are the procedures that the policy's schedules may name.
+func Scheduled() []schedules.Procedure {
+	return []schedules.Procedure{
+		schedules.Of(health.ReadinessCheck), schedules.Of(maintenance.WeeklyMaintenance), schedules.Of(maintenance.RollingRestart),
+		schedules.Of(maintenance.ScaleService), schedules.Of(maintenance.DatabaseMaintenance), schedules.Of(maintenance.LogManagement),
+	}
 }
 
 // step binds a step to its hand, and tells the interceptor what it does to the world.

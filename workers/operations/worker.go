@@ -25,6 +25,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/leanvibe/hive/activities/docker"
+	"github.com/leanvibe/hive/workers/operations/schedules"
 	"github.com/leanvibe/hive/workers/process"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
@@ -185,6 +186,7 @@ func (o *ops) run(ctx context.Context) error {
 	}
 	var beside sync.WaitGroup
 	beside.Go(func() { r.run(ctx) })
+	beside.Go(func() { o.keepSchedules(ctx, c, h) })
 
 	var err error
 	select {
@@ -196,6 +198,17 @@ func (o *ops) run(ctx context.Context) error {
 	w.Stop()
 	beside.Wait()
 	return err
+}
+
+// keepSchedules keeps Temporal's schedules to the policy's until the context ends.
+func (o *ops) keepSchedules(ctx context.Context, c temporalclient.Client, h hands) {
+	k := schedules.Keeper{
+		Temporal: c, Procedures: Scheduled(), ProjectDir: o.config.ProjectDir, Log: o.log,
+		Policy: func(context.Context) (runbook.Policy, error) { return h.policy.Policy() },
+	}
+	if err := k.Run(ctx); err != nil {
+		o.log.Error("nobody keeps the schedules any more", "error", err)
+	}
 }
 
 // connect tries until a worker polls or the context ends.

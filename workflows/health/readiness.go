@@ -8,6 +8,7 @@ import (
 
 	"github.com/leanvibe/hive/workflows/flow"
 	"github.com/leanvibe/hive/workflows/runbook"
+	"github.com/leanvibe/hive/workflows/schedule"
 )
 
 // ReadinessCheckInput asks for the check; there is nothing to choose.
@@ -59,7 +60,7 @@ type sight struct {
 // look takes all observations side by side. One that cannot be made is a check
 // without data, never the end of the others.
 func look(ctx workflow.Context, r *flow.Run) ([]Check, error) {
-	sights := make([]sight, 8)
+	sights := make([]sight, 9)
 	err := flow.Together(ctx, 0,
 		func(ctx workflow.Context) error { return lookAtContainers(ctx, r, &sights[0]) },
 		func(ctx workflow.Context) error { return lookThroughProxy(ctx, r, &sights[1]) },
@@ -91,6 +92,7 @@ func look(ctx workflow.Context, r *flow.Run) ([]Check, error) {
 			})
 			return sights[7].add(ctx, gradeBaselines(r.Policy.Baselines, samples, err)...)
 		},
+		func(ctx workflow.Context) error { return lookAtSchedules(ctx, r, &sights[8]) },
 	)
 	var all []Check
 	for _, s := range sights {
@@ -131,6 +133,17 @@ func lookAtContainers(ctx workflow.Context, r *flow.Run, s *sight) error {
 		})
 	s.checks = append(censusChecks(r.Stack, census, images), append(asked, judgeProxy(r.Stack, census, proxy, proxied))...)
 	return err
+}
+
+// lookAtSchedules judges how far the calendars reach. A stack without schedules is
+// run by hand, which is no fault.
+func lookAtSchedules(ctx workflow.Context, r *flow.Run, s *sight) error {
+	if len(r.Policy.Schedules) == 0 {
+		return ctx.Err()
+	}
+	state, err := flow.Do(ctx, r, runbook.ObserveSchedules, "schedules", runbook.SchedulesInput{Schedules: r.Policy.Schedules})
+	verdict, what := schedule.JudgeReach(r.Policy.Schedules, state, err)
+	return s.add(ctx, Check{Name: "schedules", Verdict: verdict, What: what, Required: true})
 }
 
 // localImages are the image IDs that the services' tags name here; a tag that

@@ -114,9 +114,11 @@ func (s *roll) monitor(ctx workflow.Context, m member) error {
 	return nil
 }
 
-// window is one monitor window: the engine's state and nginx's log, side by side.
-// Either may end it early by what it has seen.
+// window is one monitor window, from now on: the engine's state and nginx's log,
+// side by side. Either may end it early by what it has seen. The log counts from
+// since, so that a second window judges the first one's requests too.
 func (s *roll) window(ctx workflow.Context, m member, since time.Time, long runbook.Duration) (judgement, error) {
+	counted := long + runbook.Duration(workflow.Now(ctx).Sub(since))
 	var measured runbook.WindowMeasure
 	well := runbook.Health{Healthy: true}
 	var early judgement
@@ -125,7 +127,7 @@ func (s *roll) window(ctx workflow.Context, m member, since time.Time, long runb
 		func(ctx workflow.Context) (err error) {
 			measured, err = flow.Do(ctx, s.run, runbook.MeasureWindow, m.name, runbook.MeasureWindowInput{
 				ProxyInput: proxyOf(s.run), Upstream: s.svc.Upstream, Address: address(s.svc, m.ip),
-				Others: s.others(m), Since: since, Window: long, Rolling: s.run.Policy.Rolling,
+				Others: s.others(m), Since: since, Window: counted, Rolling: s.run.Policy.Rolling,
 			})
 			if err != nil {
 				return err

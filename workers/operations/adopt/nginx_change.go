@@ -96,7 +96,7 @@ func (c *nginxChange) upstreams() map[string]string {
 // out.
 func (c *nginxChange) addressFile(block directive, service string) {
 	for i, d := range block.all("server") {
-		if extra := slices.DeleteFunc(words(d.args[1:]), harmless); len(extra) > 0 {
+		if extra := slices.DeleteFunc(words(d.args[min(1, len(d.args)):]), harmless); len(extra) > 0 {
 			c.note("%s:%d: %s of the server line is lost: address files treat replicas alike", c.routes.file, d.line, strings.Join(extra, " "))
 		}
 		if i == 0 {

@@ -98,6 +98,9 @@ func (r *routes) visit(around []directive, server directive, modifier, path stri
 // pass notes where a request is sent on to.
 func (r *routes) pass(d directive, one route, upstreams map[string]directive) {
 	value := d.arg(0)
+	if value == "" {
+		return // nginx has a word to say about it
+	}
 	if strings.Contains(value, "$") {
 		r.oddly(d.line, "%s by a variable: which service it reaches is not known here, and it stays as it is", d.name)
 		return

@@ -212,6 +212,7 @@ func TestWhatAnOperatorSees(t *testing.T) {
 
 func TestAfterAnEditTheOldRuleHasNoMoreDates(t *testing.T) {
 	w, k, policy := pair(t)
+	require.NoError(t, k.once(t.Context(), w.now))
 	w.idle = true
 	w.now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC) // a Saturday
 	policy.Schedules[0].Every = "monday"
