@@ -83,3 +83,11 @@ $(WORKFLOWCHECK):
 .PHONY: load
 load: ## 500 requests a second and 20 WebSockets for a minute on the running stack; fails on any lost or doubled one
 	go run ./tests/load/cmd --duration 60s
+
+.PHONY: faults
+faults: ## Roll the running stack to bad images under load: each must revert by itself, and nobody lose a request
+	go run ./tests/faults
+
+.PHONY: record
+record: ## Take histories of the platform's closed runs into tests/replay/histories
+	go run ./tests/replay/record

@@ -77,6 +77,8 @@ func stackError(err error) error {
 		return err
 	case runbook.KindOf(err) == runbook.Unreachable:
 		return unreachable(errors.New(runbook.Reason(err)))
+	case runbook.KindOf(err) == runbook.Busy:
+		return &coded{code: exitRefused, err: errors.New(runbook.Reason(err))}
 	case runbook.KindOf(err) == runbook.Refused:
 		return usage(err)
 	default:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,25 @@ type wire struct {
 type connection struct {
 	net.Conn
 	reader *bufio.Reader
+	// idleSince is when its last answer was read; idleMax is how long the server says that it keeps an idle connection
+	// (Keep-Alive: timeout=N), 0 where it says nothing. Beyond it a request would race with the server's closing.
+	idleSince time.Time
+	idleMax   time.Duration
+}
+
+// outlived says that the connection was idle for longer than the server promised to keep it.
+func (c *connection) outlived() bool { return c.idleMax > 0 && time.Since(c.idleSince) > c.idleMax }
+
+// promised reads how long the server keeps an idle connection.
+func promised(header http.Header) time.Duration {
+	for part := range strings.SplitSeq(header.Get("Keep-Alive"), ",") {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(part), "timeout="); ok {
+			if seconds, err := strconv.Atoi(text); err == nil {
+				return time.Duration(seconds) * time.Second
+			}
+		}
+	}
+	return 0
 }
 
 // request is what is sent: method, target, and for a POST its body and idempotency key.
@@ -125,6 +145,7 @@ func (c *connection) read() (answer, bool, error) {
 		version:  response.Header.Get("X-Hive-Version"),
 		body:     body,
 	}
+	c.idleMax = promised(response.Header)
 	if err != nil {
 		return a, false, fmt.Errorf("response cut short after %d bytes: %w", len(body), err)
 	}
@@ -137,6 +158,10 @@ func (w *wire) acquire(ctx context.Context) (*connection, error) {
 		c := w.oldest()
 		if c == nil {
 			return w.open(ctx)
+		}
+		if c.outlived() {
+			_ = c.Close()
+			continue
 		}
 		if err := c.alive(); err == nil {
 			return c, nil
@@ -173,6 +198,7 @@ func (w *wire) release(c *connection) {
 		_ = c.Close()
 		return
 	}
+	c.idleSince = time.Now()
 	w.idle = append(w.idle, c)
 }
 

@@ -50,6 +50,7 @@ func (d *drive) run(ctx context.Context) error {
 		work func(context.Context) error
 	}{
 		{"bring everything up", d.up},
+		{"a newer image of every application", d.newer},
 		{"load on the untouched stack", d.loadOn},
 		{weekly, d.maintain},
 		{"load on the renewed stack", func(ctx context.Context) error { return d.wait(ctx, d.after) }},
@@ -73,6 +74,11 @@ func (d *drive) run(ctx context.Context) error {
 // up is `hive up`, as an operator would call it.
 func (d *drive) up(ctx context.Context) error {
 	return d.hive(ctx, "up")
+}
+
+// newer pushes a newer image of each application to the registry, for the run to find.
+func (d *drive) newer(ctx context.Context) error {
+	return d.hive(ctx, "up", "--newer")
 }
 
 func (d *drive) hive(ctx context.Context, args ...string) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
 
 // slotCount is how many slots a Redis Cluster has.
@@ -183,6 +184,8 @@ func missingReplicas(members []member, masters, replicas int) ([]clusterStep, er
 
 // cluster makes the nodes one cluster, and waits until each says that it is.
 func cluster(ctx context.Context, addresses []string, password string, replicas int, t *task) (changed bool, err error) {
+	// A node that is only just starting is no news; the deadline's error names it.
+	logging.Disable()
 	nodes := map[string]*redis.Client{}
 	for _, a := range addresses {
 		nodes[a] = redis.NewClient(&redis.Options{

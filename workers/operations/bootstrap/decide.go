@@ -60,7 +60,7 @@ func decide(w wanted, here []runbook.Container) decision {
 			continue
 		}
 		if why != "" {
-			d.left = append(d.left, fmt.Sprintf("%s: %s: left as it is%s", c.Name, why, wayOut(w)))
+			d.left = append(d.left, fmt.Sprintf("%s: %s: left as it is%s", c.Name, why, wayOut(w, c)))
 		}
 		if c.State == "paused" {
 			d.left = append(d.left, fmt.Sprintf("%s is paused: docker unpause %s", c.Name, c.Name))
@@ -102,9 +102,9 @@ func difference(w wanted, c runbook.Container) string {
 	}
 }
 
-func wayOut(w wanted) string {
+func wayOut(w wanted, c runbook.Container) string {
 	if w.role.Rolled() {
 		return "; hive run RollingRestart changes it without losing a request"
 	}
-	return fmt.Sprintf("; when it may be down for a moment: docker rm -f its container, then hive up (its data is in a volume)")
+	return fmt.Sprintf("; once it may be away for a moment: docker stop %[1]s && docker rm %[1]s, then hive up", c.Name)
 }

@@ -68,6 +68,11 @@ func Down(ctx context.Context, dir string, o DownOptions, progress *Progress) (R
 	if err := answering(ctx, api); err != nil {
 		return gone, err
 	}
+	release, err := alone(dir)
+	if err != nil {
+		return gone, err
+	}
+	defer release()
 	defer progress.watch()()
 	d := &down{api: api, dir: dir, progress: progress, projects: []string{platform, stack}, order: order, gone: &gone}
 	steps := []func(context.Context) error{d.containers, d.networks}

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -136,10 +137,10 @@ func portsFree(ctx context.Context, wanted []listener, running map[string]bool) 
 
 func lastCause(err error) error {
 	for {
-		inner, ok := err.(interface{ Unwrap() error }) //nolint:errorlint // it is unwrapped step by step
-		if !ok || inner.Unwrap() == nil {
+		inner := errors.Unwrap(err)
+		if inner == nil {
 			return err
 		}
-		err = inner.Unwrap()
+		err = inner
 	}
 }

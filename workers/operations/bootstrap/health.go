@@ -84,13 +84,13 @@ func (w waiter) unhealthy(ctx context.Context, c container.InspectResponse, a aw
 	case !state.Running || state.Restarting:
 		return fmt.Sprintf("%s, exit code %d%s", state.Status, state.ExitCode, killedFor(state))
 	case state.Health != nil && state.Health.Status != container.Healthy:
-		text := string(state.Health.Status)
+		text := state.Health.Status
 		if n := len(state.Health.Log); n > 0 && state.Health.Log[n-1].ExitCode != 0 {
 			text += ": " + strings.TrimSpace(state.Health.Log[n-1].Output)
 		}
 		return text
 	case a.probe != nil && a.address != "":
-		if err := ask1(ctx, a.address, *a.probe); err != nil {
+		if err := askOnce(ctx, a.address, *a.probe); err != nil {
 			return err.Error()
 		}
 	}
@@ -104,8 +104,8 @@ func killedFor(state *container.State) string {
 	return ""
 }
 
-// ask1 asks a container once on its own address.
-func ask1(ctx context.Context, address string, probe runbook.Probe) error {
+// askOnce asks a container once on its own address.
+func askOnce(ctx context.Context, address string, probe runbook.Probe) error {
 	const patience = 2 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -140,17 +140,30 @@ func (w waiter) late(ctx context.Context, a awaited, why string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	text := fmt.Sprintf("%s is not healthy after %s: %s", a.name, w.limit, mask(w.dir, why))
-	logs, err := w.api.ContainerLogs(ctx, a.id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: "20"})
+	logs, err := w.api.ContainerLogs(ctx, a.id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: "8"})
 	if err == nil {
 		defer logs.Close()
-		const most = 64 << 10
+		const most = 256 << 10
 		var said bytes.Buffer
 		_, _ = stdcopy.StdCopy(&said, &said, io.LimitReader(logs, most))
 		if said.Len() > 0 {
-			text += "; the end of its log:\n" + mask(w.dir, strings.TrimSpace(said.String()))
+			text += "; the end of its log:\n" + mask(w.dir, ending(said.String()))
 		}
 	}
 	return errors.New(text)
+}
+
+// ending is the last lines, each as long as a person reads.
+func ending(log string) string {
+	const lines, width = 8, 400
+	all := strings.Split(strings.TrimSpace(log), "\n")
+	all = all[max(0, len(all)-lines):]
+	for i, line := range all {
+		if runes := []rune(line); len(runes) > width {
+			all[i] = string(runes[:width]) + "…"
+		}
+	}
+	return strings.Join(all, "\n")
 }
 
 var secretField = regexp.MustCompile(`(?i)((?:password|passwd|secret|token|authorization|credential)[a-z_-]*"?\s*[:=]\s*"?)[^"\s,&;}]+`)

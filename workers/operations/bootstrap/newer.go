@@ -24,6 +24,11 @@ func Newer(ctx context.Context, dir string, progress *Progress) (version string,
 	if err := answering(ctx, api); err != nil {
 		return "", err
 	}
+	release, err := alone(dir)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	defer progress.watch()()
 	b := newBuilder(api, dir, progress)
 	switch_, err := recorded(filepath.Join(dir, stackEnv))

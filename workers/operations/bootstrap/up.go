@@ -81,6 +81,11 @@ func Up(ctx context.Context, dir string, o Options, progress *Progress) (Summary
 	if err := answering(ctx, api); err != nil {
 		return Summary{}, err
 	}
+	release, err := alone(dir)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer release()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // what still builds in the background ends too
 	u := &up{
