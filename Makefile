@@ -80,6 +80,12 @@ $(GOLANGCI):
 $(WORKFLOWCHECK):
 	@mkdir -p $(BIN)/.tool && GOBIN=$(BIN)/.tool go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0 && mv $(BIN)/.tool/workflowcheck $@
 
+.PHONY: e2e
+e2e: engine hive ## The real stack, and a real browser that starts WeeklyMaintenance in the Temporal UI and sees containers replaced
+	$(BIN)/hive up
+	tests/e2e/setup.sh
+	cd tests/e2e && HIVE_E2E=1 go test -count=1 -v -timeout 25m ./...
+
 .PHONY: load
 load: ## 500 requests a second and 20 WebSockets for a minute on the running stack; fails on any lost or doubled one
 	go run ./tests/load/cmd --duration 60s

@@ -63,6 +63,11 @@ func (e *environment) telling() io.Writer {
 
 func printUp(out io.Writer, s bootstrap.Summary) {
 	fmt.Fprintf(out, "\n%s is up after %.1f s: %d containers created, %d started\n", s.Project, s.Seconds, len(s.Created), len(s.Started))
+	for _, phase := range s.Phases {
+		if phase.Seconds >= 1 {
+			fmt.Fprintf(out, "  %-22s %6.1f s\n", phase.Name, phase.Seconds)
+		}
+	}
 	for _, image := range s.Newer {
 		fmt.Fprintf(out, "newer and not running yet: %s\n", image)
 	}
@@ -80,7 +85,9 @@ func stackError(err error) error {
 	case runbook.KindOf(err) == runbook.Busy:
 		return &coded{code: exitRefused, err: errors.New(runbook.Reason(err))}
 	case runbook.KindOf(err) == runbook.Refused:
-		return usage(err)
+		return usage(errors.New(runbook.Reason(err)))
+	case runbook.KindOf(err) != "":
+		return errors.New(runbook.Reason(err))
 	default:
 		return err
 	}

@@ -16,7 +16,8 @@ type Config struct {
 	Run string
 	// Rate is requests a second over all classes (default 500).
 	Rate int
-	// Connections are kept alive between requests (default 64); when all are busy more are opened, never fewer requests sent.
+	// Connections are kept alive between requests (default 64); when all are busy more are opened, up to
+	// mostConnections; beyond that a request waits for one, and its latency counts from when it was due.
 	Connections int
 	// Sockets are WebSockets held open to the hub (default 20; negative: none).
 	Sockets int

@@ -18,6 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mostConnections is enough for 500 requests a second that take 2 s each.
+const mostConnections = 1024
+
 // maxBody bounds what is read of a response; no answer of the stack comes near it.
 const maxBody = 1 << 20
 
@@ -33,6 +36,10 @@ type wire struct {
 	host    string
 	keep    int
 	dialer  net.Dialer
+	// places bounds the connections, busy or idle: beyond it a request waits for one, on its own latency's account. A
+	// server that slows down would otherwise be met by thousands, and the engine's port forwarder ends at its limit of
+	// open files.
+	places chan struct{}
 
 	mu   sync.Mutex
 	idle []*connection
@@ -79,7 +86,7 @@ type answer struct {
 }
 
 func newWire(c Config) *wire {
-	return &wire{address: c.address(), host: c.host(), keep: c.Connections}
+	return &wire{address: c.address(), host: c.host(), keep: c.Connections, places: make(chan struct{}, max(mostConnections, c.Connections))}
 }
 
 // warm opens the kept connections ahead of the first request, so that the first seconds measure the server.
@@ -97,6 +104,12 @@ func (w *wire) warm(ctx context.Context) error {
 // do sends one request and reads its answer; an error means that the outcome of the request is unknown, unless the
 // connection could not be opened at all.
 func (w *wire) do(ctx context.Context, r request) (answer, error) {
+	select {
+	case w.places <- struct{}{}:
+		defer func() { <-w.places }()
+	case <-ctx.Done():
+		return answer{}, fmt.Errorf("all %d connections were busy until its time was over: %w", cap(w.places), ctx.Err())
+	}
 	c, err := w.acquire(ctx)
 	if err != nil {
 		return answer{}, err

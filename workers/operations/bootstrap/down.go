@@ -109,6 +109,7 @@ const (
 	rankStore
 	rankApplication
 	rankProxy
+	rankWorker // they hold streams through the proxy, for which it would wait
 	rankMonitoring
 	rankTemporal
 	rankOpsworker
@@ -125,7 +126,7 @@ func projects(ctx context.Context, dir string) (stack, platformName string, orde
 		return "", "", nil, err
 	}
 	ranks := map[string]int{
-		string(runbook.RoleStore): rankStore, string(runbook.RoleApp): rankApplication, string(runbook.RoleWorker): rankApplication,
+		string(runbook.RoleStore): rankStore, string(runbook.RoleApp): rankApplication, string(runbook.RoleWorker): rankWorker,
 		string(runbook.RoleProxy): rankProxy, string(runbook.RoleMonitoring): rankMonitoring,
 	}
 	order = map[string]int{

@@ -9,8 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -65,7 +67,18 @@ type up struct {
 	images   localImages
 	// programs are the images of our own, by name: the tag that build answered.
 	programs map[string]*promise[string]
-	summary  Summary
+
+	mu      sync.Mutex
+	summary Summary
+	// begun are the replicas that this call created or started, by service.
+	begun map[string][]string
+}
+
+// note adds to one of the summary's lists.
+func (u *up) note(list *[]string, words ...string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	*list = append(*list, words...)
 }
 
 // Up makes everything that is not there yet: images, secrets, networks, stores and
@@ -91,8 +104,8 @@ func Up(ctx context.Context, dir string, o Options, progress *Progress) (Summary
 	u := &up{
 		dir: dir, progress: progress, api: api, hand: docker.Hand{API: api, ProjectDir: dir},
 		build: newBuilder(api, dir, progress), wait: waiter{api: api, dir: dir, progress: progress, limit: o.HealthLimit},
-		programs: map[string]*promise[string]{},
-		summary:  Summary{Created: []string{}, Started: []string{}, Left: []string{}, Newer: []string{}},
+		programs: map[string]*promise[string]{}, begun: map[string][]string{},
+		summary: Summary{Created: []string{}, Started: []string{}, Left: []string{}, Newer: []string{}},
 	}
 	stop := progress.watch()
 	begun := time.Now()
@@ -134,10 +147,14 @@ func (u *up) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("interrupted; left to do: %s; hive up goes on from here: %w", strings.Join(left, ", "), context.Canceled)
 		}
-		if i > 0 && runbook.KindOf(err) == runbook.Refused { // the caller takes that for "nothing begun"
+		switch kind := runbook.KindOf(err); {
+		case i == 0 && kind != "", kind == runbook.Unreachable:
+			return runbook.Fail(kind, "%s", runbook.Reason(err))
+		case kind != "": // what is refused later is no longer "nothing begun"
 			return fmt.Errorf("%s: %s", p.name, runbook.Reason(err))
+		default:
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
-		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	return nil
 }
@@ -466,21 +483,23 @@ func (u *up) role(ctx context.Context, roles ...runbook.Role) error {
 	return u.wait.all(ctx, group)
 }
 
+// start brings every service of the roles to what is wanted, side by side.
 func (u *up) start(ctx context.Context, roles ...runbook.Role) ([]awaited, error) {
-	var group []awaited
-	for _, s := range u.stack.Services {
-		for _, role := range roles {
-			if s.Role != role {
-				continue
-			}
-			some, err := u.service(ctx, u.project, wanted{service: s.Name, role: s.Role, replicas: s.Replicas, hash: s.ConfigHash}, s.Probe)
-			if err != nil {
-				return nil, err
-			}
-			group = append(group, some...)
+	const atOnce = 4
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	groups := make([][]awaited, len(u.stack.Services))
+	for i, s := range u.stack.Services {
+		if !slices.Contains(roles, s.Role) {
+			continue
 		}
+		g.Go(func() (err error) {
+			groups[i], err = u.service(ctx, u.project, wanted{service: s.Name, role: s.Role, replicas: s.Replicas, hash: s.ConfigHash}, s.Probe)
+			return err
+		})
 	}
-	return group, nil
+	err := g.Wait()
+	return slices.Concat(groups...), err
 }
 
 // service brings one service to what is wanted, and answers what to wait for.
@@ -501,7 +520,7 @@ func (u *up) service(ctx context.Context, project *types.Project, w wanted, prob
 	for _, left := range d.left {
 		u.progress.say("%s", left)
 	}
-	u.summary.Left = append(u.summary.Left, d.left...)
+	u.note(&u.summary.Left, d.left...)
 	var group []awaited
 	for _, c := range d.keep {
 		group = append(group, awaited{id: c.ID, name: c.Name, address: c.Address, probe: probe})
@@ -512,6 +531,11 @@ func (u *up) service(ctx context.Context, project *types.Project, w wanted, prob
 			return nil, err
 		}
 		group = append(group, awaited{id: r.ID, name: r.Name, address: r.Address, probe: probe})
+		if probe != nil && r.Address != "" {
+			if err := u.remember(w.service, net.JoinHostPort(r.Address, strconv.Itoa(probe.Port))); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return group, nil
 }
@@ -525,7 +549,7 @@ func (u *up) do(ctx context.Context, project *types.Project, svc types.ServiceCo
 			return runbook.Replica{}, fmt.Errorf("start of %s: %w", t.name, err)
 		}
 		t.done("%s started", t.name)
-		u.summary.Started = append(u.summary.Started, t.name)
+		u.note(&u.summary.Started, t.name)
 		return u.replica(ctx, project.Name, a.id)
 	}
 	if a.do == "replace" {
@@ -548,7 +572,7 @@ func (u *up) do(ctx context.Context, project *types.Project, svc types.ServiceCo
 		return r, err
 	}
 	t.done("%s created", r.Name)
-	u.summary.Created = append(u.summary.Created, r.Name)
+	u.note(&u.summary.Created, r.Name)
 	return r, nil
 }
 
@@ -665,6 +689,9 @@ func (u *up) startProxy(ctx context.Context) error {
 			}
 		}
 	}
+	if err := u.recall(); err != nil {
+		return err
+	}
 	front := proxy.Hand{API: u.api, ProjectDir: u.dir}
 	changed, err := front.Seed(ctx, in, upstreams)
 	if err != nil {
@@ -676,10 +703,52 @@ func (u *up) startProxy(ctx context.Context) error {
 	if err := u.role(ctx, runbook.RoleProxy); err != nil {
 		return err
 	}
+	if err := u.routeTo(ctx, front, in, upstreams); err != nil {
+		return err
+	}
 	if err := u.throughProxy(ctx); err != nil {
 		return err
 	}
 	return u.role(ctx, runbook.RoleWorker)
+}
+
+// routeTo has the proxy route to the replicas that this call made, beside those that
+// it routes to already. Others that run and are not routed to are left so: a roll
+// that is under way has its reasons.
+func (u *up) routeTo(ctx context.Context, front proxy.Hand, in runbook.ProxyInput, live map[string][]string) error {
+	state, err := front.Observe(ctx, in)
+	if err != nil {
+		return err
+	}
+	for _, s := range u.stack.Services {
+		want := routes(state.Upstreams[s.Upstream], live[s.Upstream], u.begun[s.Name])
+		if s.Upstream == "" || want == nil {
+			continue
+		}
+		change := runbook.SetUpstreamInput{ProxyInput: in, Upstream: s.Upstream, Addresses: want, Run: "hive-up"}
+		if _, err := front.SetUpstream(ctx, change); err != nil {
+			return err
+		}
+		u.progress.say("%s is routed to %s", s.Upstream, strings.Join(want, " "))
+	}
+	return os.RemoveAll(filepath.Join(u.dir, begunFile))
+}
+
+// routes are the addresses that a proxy which routes to now should route to, nil
+// where that is what it does.
+func routes(now, live, begun []string) []string {
+	var want []string
+	for _, address := range live {
+		if slices.Contains(now, address) || slices.Contains(begun, address) {
+			want = append(want, address)
+		}
+	}
+	for _, address := range begun {
+		if slices.Contains(live, address) && !slices.Contains(now, address) {
+			return want
+		}
+	}
+	return nil
 }
 
 // throughProxy waits until every application answers its health through the proxy,
