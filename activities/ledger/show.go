@@ -82,7 +82,7 @@ func Show(ctx context.Context, c Config, q Query) ([]Row, error) {
 	if err != nil {
 		return nil, classify(err, cfg.Host, cfg.Port)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	where, args := q.where()
 	sql := `SELECT ` + columns + ` FROM ledger.rows` + where + ` ORDER BY seq DESC`
 	if q.Limit > 0 {

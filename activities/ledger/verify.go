@@ -53,7 +53,7 @@ func Verify(ctx context.Context, c Config, heads ...Head) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, classify(err, cfg.Host, cfg.Port)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return Verdict{}, classify(err, cfg.Host, cfg.Port)
@@ -85,14 +85,14 @@ func (v *verification) find(fault Fault, seq int64, what string) {
 // files reads the head's file and the spool. A writer at work may move both between
 // the two looks, so it looks until the head stands still.
 func (v *verification) files(c Config) error {
-	head, found, forged, err := v.headFile(c)
+	head, _, _, err := v.headFile(c)
 	for err == nil {
 		var fault string
 		if v.verdict.Spooled, fault, err = readSpool(c.state(), v.key, head.Spooled); err != nil {
 			return runbook.FailCause(runbook.Refused, err, "%s/%s", StateDir, spoolFile)
 		}
-		var again Head
-		if again, found, forged, err = v.headFile(c); again != head {
+		again, found, forged, unread := v.headFile(c)
+		if err = unread; again != head {
 			head = again
 			continue
 		}

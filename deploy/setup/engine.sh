@@ -19,6 +19,12 @@ answers() {
   command -v docker >/dev/null && timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 }
 
+# alive says whether the pid in a file is a dockerd that lives: a killed one leaves its file, and its number, behind.
+alive() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status"
+}
+
 fail() {
   echo "engine: $*" >&2
   exit 1
@@ -62,8 +68,8 @@ if [ -d /run/systemd/system ]; then
 else
   mkdir -p "$out"
   # A pid file of an engine that was killed keeps the next one from starting.
-  if [ -f /var/run/docker.pid ] && ! kill -0 "$(cat /var/run/docker.pid)" 2>/dev/null; then rm -f /var/run/docker.pid; fi
-  if [ ! -f /var/run/docker.pid ]; then
+  if ! alive /var/run/docker.pid; then
+    rm -f /var/run/docker.pid
     nohup setsid "$dockerd" >>"$out/dockerd.log" 2>&1 </dev/null &
     echo $! >"$out/dockerd.pid"
     echo "engine: dockerd started without systemd, pid $!, log $out/dockerd.log (this start does not survive a reboot: run make engine again)"
@@ -72,7 +78,7 @@ fi
 
 for ((i = 0; i < wait_seconds * 2; i++)); do
   if answers; then echo "engine: answers at $host"; exit 0; fi
-  if [ -f "$out/dockerd.pid" ] && [ ! -d /run/systemd/system ] && ! kill -0 "$(cat "$out/dockerd.pid")" 2>/dev/null && ! pgrep -x dockerd >/dev/null; then
+  if [ ! -d /run/systemd/system ] && [ -f "$out/dockerd.pid" ] && ! alive "$out/dockerd.pid" && ! alive /var/run/docker.pid; then
     tail -n 15 "$out/dockerd.log" >&2
     fail "dockerd ended; its last words stand above ($out/dockerd.log)"
   fi

@@ -30,7 +30,7 @@ func SetPassword(ctx context.Context, dsn, password string) error {
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	// ALTER ROLE takes no parameters; the verifier is base64, '$' and ':'.
 	if _, err := conn.Exec(ctx, "ALTER ROLE "+Role+" PASSWORD '"+secret+"'"); err != nil {
 		return fmt.Errorf("ledger: password of %s: %w", Role, err)

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -89,7 +90,7 @@ func meet(ctx context.Context, only string, rate int) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if _, err := output(ctx, "go", "build", "-o", filepath.Join(dir, "tenth"), "./tests/faults/tenth"); err != nil {
 		return nil, err
 	}
@@ -142,8 +143,8 @@ func one(ctx context.Context, c client.Client, dir, good string, f fault, rate i
 	took := time.Since(begun)
 	loader.Mark(load.After)
 	result, stopped := loader.Stop(context.WithoutCancel(ctx))
-	if err != nil || stopped != nil {
-		return row{}, fmt.Errorf("roll: %v, loader: %v", err, stopped)
+	if err := errors.Join(err, stopped); err != nil {
+		return row{}, err
 	}
 	r := row{fault: f, outcome: report.Outcome, reason: report.Reason, requests: result.Requests, failed: result.Failed, took: took}
 	for _, found := range report.Findings {

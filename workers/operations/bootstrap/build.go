@@ -35,6 +35,8 @@ type builder struct {
 	dir      string
 	progress *Progress
 	aptOnce  sync.Mutex
+	// working is everything that goes on in the background.
+	working sync.WaitGroup
 	// slots bounds the builds at a time: more than four only get in each other's way.
 	slots chan struct{}
 }

@@ -85,7 +85,7 @@ func Down(ctx context.Context, dir string, o DownOptions, progress *Progress) (R
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			if ctx.Err() != nil {
-				return gone, fmt.Errorf("interrupted; hive down goes on from here: %w", context.Canceled)
+				return gone, interrupted("interrupted; hive down goes on from here")
 			}
 			return gone, err
 		}

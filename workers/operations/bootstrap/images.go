@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -44,12 +45,12 @@ type promise[T any] struct {
 	err   error
 }
 
-func promised[T any](work func() (T, error)) *promise[T] {
+func promised[T any](working *sync.WaitGroup, work func() (T, error)) *promise[T] {
 	p := &promise[T]{done: make(chan struct{})}
-	go func() {
+	working.Go(func() {
 		defer close(p.done)
 		p.value, p.err = work()
-	}()
+	})
 	return p
 }
 
@@ -65,15 +66,15 @@ func (p *promise[T]) wait(ctx context.Context) (T, error) {
 
 // local starts making every recipe.
 func (b *builder) local(ctx context.Context) localImages {
-	base := promised(func() (made, error) { return b.root(ctx, debianRoot) })
-	nginx := promised(func() (made, error) { return b.root(ctx, nginxRoot) })
+	base := promised(&b.working, func() (made, error) { return b.root(ctx, debianRoot) })
+	nginx := promised(&b.working, func() (made, error) { return b.root(ctx, nginxRoot) })
 	all := localImages{debianRoot.name: base, nginxRoot.name: nginx}
 	for _, r := range recipes {
 		from := base
 		if r.name == "nginx" {
 			from = nginx
 		}
-		all[r.name] = promised(func() (made, error) {
+		all[r.name] = promised(&b.working, func() (made, error) {
 			parent, err := from.wait(ctx)
 			if err != nil {
 				return made{}, err

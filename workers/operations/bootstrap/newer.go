@@ -31,24 +31,29 @@ func Newer(ctx context.Context, dir string, progress *Progress) (version string,
 	defer release()
 	defer progress.watch()()
 	b := newBuilder(api, dir, progress)
-	switch_, err := recorded(filepath.Join(dir, stackEnv))
+	from, err := recorded(filepath.Join(dir, stackEnv))
 	if err != nil {
 		return "", err
 	}
-	if switch_ == "" {
+	if from == "" {
 		return "", fmt.Errorf("nothing is up in %s: hive up first", dir)
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var images localImages
-	if switch_ == local {
+	if from == local {
 		images = b.local(ctx)
 	}
 	version = "2.0+" + time.Now().UTC().Format("20060102T150405Z")
 	progress.phase("newer images, version " + version)
-	g, ctx := errgroup.WithContext(ctx)
+	g, building := errgroup.WithContext(ctx)
 	for _, p := range applications {
-		g.Go(func() error { return b.newer(ctx, p, images, version) })
+		g.Go(func() error { return b.newer(building, p, images, version) })
 	}
-	return version, g.Wait()
+	err = g.Wait()
+	cancel()
+	b.working.Wait()
+	return version, err
 }
 
 func (b *builder) newer(ctx context.Context, p program, images localImages, version string) error {

@@ -100,7 +100,7 @@ func Up(ctx context.Context, dir string, o Options, progress *Progress) (Summary
 	}
 	defer release()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // what still builds in the background ends too
+	defer cancel()
 	u := &up{
 		dir: dir, progress: progress, api: api, hand: docker.Hand{API: api, ProjectDir: dir},
 		build: newBuilder(api, dir, progress), wait: waiter{api: api, dir: dir, progress: progress, limit: o.HealthLimit},
@@ -110,6 +110,8 @@ func Up(ctx context.Context, dir string, o Options, progress *Progress) (Summary
 	stop := progress.watch()
 	begun := time.Now()
 	err = u.run(ctx)
+	cancel()
+	u.build.working.Wait() // a package manager that was told to stop tidies up first
 	stop()
 	u.summary.Phases = progress.phases
 	u.summary.Seconds = time.Since(begun).Round(100 * time.Millisecond).Seconds()
@@ -145,7 +147,7 @@ func (u *up) run(ctx context.Context) error {
 			left = append(left, rest.name)
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted; left to do: %s; hive up goes on from here: %w", strings.Join(left, ", "), context.Canceled)
+			return interrupted("interrupted; left to do: " + strings.Join(left, ", ") + "; hive up goes on from here")
 		}
 		switch kind := runbook.KindOf(err); {
 		case i == 0 && kind != "", kind == runbook.Unreachable:
@@ -158,6 +160,14 @@ func (u *up) run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// interrupted is a cancellation that says what is left.
+type interrupted string
+
+func (i interrupted) Error() string { return string(i) }
+
+// Is makes it a cancellation to whoever asks.
+func (i interrupted) Is(target error) bool { return target == context.Canceled }
 
 // check reads both files strictly and looks at disk and ports, before anything is made.
 func (u *up) check(ctx context.Context) error {
@@ -215,7 +225,7 @@ func (u *up) makeImages(ctx context.Context) error {
 		u.images = u.build.local(ctx)
 	}
 	for _, p := range append([]program{temporal, opsworker}, applications...) {
-		u.programs[p.name] = promised(func() (string, error) {
+		u.programs[p.name] = promised(&u.build.working, func() (string, error) {
 			base, err := basis(ctx, p, u.images)
 			if err != nil {
 				return "", err

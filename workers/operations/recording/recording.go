@@ -10,7 +10,6 @@ import (
 	"errors"
 	"time"
 
-	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
@@ -198,7 +197,7 @@ func (a *act) describe(ctx context.Context, info activity.Info, effect runbook.E
 
 // ordered is what the workflow said of the act.
 func ordered(ctx context.Context) (said order) {
-	var payload *commonpb.Payload = interceptor.Header(ctx)[header]
+	payload := interceptor.Header(ctx)[header]
 	if payload != nil && converter.GetDefaultDataConverter().FromPayload(payload, &said) != nil {
 		return order{}
 	}
