@@ -64,6 +64,11 @@ func Verify(ctx context.Context, c Config, heads ...Head) (Verdict, error) {
 	if err := v.stream(ctx, conn); err != nil {
 		return Verdict{}, classify(err, cfg.Host, cfg.Port)
 	}
+	if !v.file { // the first rows may have been written since
+		if _, v.file, _, err = v.headFile(c); err != nil {
+			return Verdict{}, err
+		}
+	}
 	return v.finish(), nil
 }
 
