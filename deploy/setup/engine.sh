@@ -19,10 +19,12 @@ answers() {
   command -v docker >/dev/null && timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1
 }
 
-# alive says whether the pid in a file is a dockerd that lives: a killed one leaves its file, and its number, behind.
+# lives says whether a process is there and not only its remains; alive, whether the pid in a file is a dockerd that
+# lives: a killed one leaves its file behind, and its number to somebody else.
+lives() { [ -e "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null; }
 alive() {
   local pid
-  pid=$(cat "$1" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$pid/status"
+  pid=$(cat "$1" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] && lives "$pid"
 }
 
 fail() {
@@ -63,6 +65,7 @@ fi
 if answers; then echo "engine: answers at $host"; exit 0; fi # the package has started it
 
 out=out/engine
+started=
 if [ -d /run/systemd/system ]; then
   systemctl start docker || fail "systemctl start docker failed: journalctl -u docker -n 50 says why"
 else
@@ -71,14 +74,15 @@ else
   if ! alive /var/run/docker.pid; then
     rm -f /var/run/docker.pid
     nohup setsid "$dockerd" >>"$out/dockerd.log" 2>&1 </dev/null &
-    echo $! >"$out/dockerd.pid"
-    echo "engine: dockerd started without systemd, pid $!, log $out/dockerd.log (this start does not survive a reboot: run make engine again)"
+    started=$!
+    echo "$started" >"$out/dockerd.pid"
+    echo "engine: dockerd started without systemd, pid $started, log $out/dockerd.log (this start does not survive a reboot: run make engine again)"
   fi
 fi
 
 for ((i = 0; i < wait_seconds * 2; i++)); do
   if answers; then echo "engine: answers at $host"; exit 0; fi
-  if [ ! -d /run/systemd/system ] && [ -f "$out/dockerd.pid" ] && ! alive "$out/dockerd.pid" && ! alive /var/run/docker.pid; then
+  if [ -n "$started" ] && ! lives "$started"; then
     tail -n 15 "$out/dockerd.log" >&2
     fail "dockerd ended; its last words stand above ($out/dockerd.log)"
   fi

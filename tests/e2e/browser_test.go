@@ -19,6 +19,9 @@ const (
 	look = 200 * time.Millisecond
 	// patience is how long a page may take to show what it was asked for.
 	patience = 60 * time.Second
+	// settle is how long a page may load before it is loaded again, at most so many times.
+	settle  = 20 * time.Second
+	reloads = 3
 )
 
 // browser is one tab of a real Chromium, used as a person uses it: by the mouse, the keyboard and what can be seen.
@@ -58,38 +61,47 @@ func (b *browser) do(what string, steps ...cdp.Action[cdp.Void]) {
 	}
 }
 
-// open goes to an address and waits for an element of the page. A page that answers with the user interface's own
-// error (seen once in about sixty loads on a busy machine) is loaded a second time.
+// open goes to an address and waits for an element of the page. On a busy machine a page now and then stays empty, or
+// shows the user interface's own "Internal Error"; a person loads it again, and so does this.
 func (b *browser) open(address, css string) {
 	b.t.Helper()
 	b.do("open "+address, cdp.Navigate(address))
-	found, broken := visible(css), `document.body.innerText.includes("Internal Error")`
-	b.until("the page "+address, found+" || "+broken)
-	if b.is(broken) && !b.is(found) {
+	for range reloads {
+		if b.holds(settle, visible(css)) {
+			return
+		}
 		b.do("reload "+address, cdp.Reload())
-		b.until("the page "+address, found)
 	}
+	b.until("the page "+address, visible(css))
 }
 
 // until waits for a JavaScript condition to hold.
 func (b *browser) until(what, condition string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	if !b.holds(patience, condition) {
+		b.fail("waited %s for %s", patience, what)
+	}
+}
+
+// holds waits for a condition, at most so long, and answers whether it came to hold.
+func (b *browser) holds(long time.Duration, condition string) bool {
+	ctx, cancel := context.WithTimeout(b.ctx, long)
 	defer cancel()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for !b.is(condition) {
 		select {
 		case <-ctx.Done():
-			b.fail("waited %s for %s", patience, what)
+			return false
 		case <-tick.C:
 		}
 	}
+	return true
 }
 
 // is evaluates a condition; while a page loads there is nothing to evaluate, which is not the condition.
 func (b *browser) is(condition string) bool {
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, settle)
 	defer cancel()
 	holds, err := cdp.Run(ctx, cdp.Evaluate[bool]("Boolean("+condition+")"))
 	return err == nil && holds

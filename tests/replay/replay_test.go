@@ -5,13 +5,17 @@ package replay
 import (
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/leanvibe/hive/workers/operations"
 )
@@ -31,7 +35,11 @@ func TestHistoriesReplay(t *testing.T) {
 			replayer := worker.NewWorkflowReplayer()
 			operations.Procedures(replayer)
 			quiet := sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
-			require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(quiet, path),
+			h := read(t, path)
+			begun := h.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes()
+			// Children are named after their parent, so the replay runs under the recorded IDs.
+			o := worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: begun.GetWorkflowId(), RunID: begun.GetOriginalExecutionRunId()}}
+			require.NoError(t, replayer.ReplayWorkflowHistoryWithOptions(quiet, h, o),
 				"a change of a workflow's body that a running run would not survive: guard it with workflow.GetVersion")
 		})
 		return nil
@@ -39,4 +47,14 @@ func TestHistoriesReplay(t *testing.T) {
 	for _, procedure := range []string{"ReadinessCheck", "WeeklyMaintenance", "RollingRestart", "ScaleService", "DatabaseMaintenance", "LogManagement", "Lock"} {
 		require.True(t, seen[procedure], "no history of %s: make record takes them from the running platform", procedure)
 	}
+}
+
+func read(t *testing.T, path string) *history.History {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var h history.History
+	require.NoError(t, temporalproto.CustomJSONUnmarshalOptions{DiscardUnknown: true}.Unmarshal(raw, &h))
+	require.NotEmpty(t, h.GetEvents())
+	return &h
 }

@@ -43,16 +43,17 @@ func Verify(ctx context.Context, c Config, heads ...Head) (Verdict, error) {
 	return ledger.Verify(ctx, c, heads...)
 }
 
-// Away says whether the error is a database that does not answer, or has no ledger.
+// Away says whether the error is a database that does not answer.
 func Away(err error) bool {
-	switch runbook.KindOf(err) {
-	case runbook.Unreachable, runbook.Busy:
-		return true
-	case runbook.Refused, runbook.Missing, runbook.Unsafe, runbook.Corrupt, runbook.NotYet:
-		return false
-	default:
-		return false
-	}
+	kind := runbook.KindOf(err)
+	return kind == runbook.Unreachable || kind == runbook.Busy
+}
+
+// Wrong says whether the error is one of what was asked for, or of a file or a
+// database that is not there yet.
+func Wrong(err error) bool {
+	kind := runbook.KindOf(err)
+	return kind == runbook.Refused || kind == runbook.Missing
 }
 
 // ParseHead reads a head as reports print it: "1234:" and 64 hexadecimal digits.
