@@ -112,8 +112,17 @@ func (r *Run) FindAll(findings []runbook.Finding) {
 	r.report.Findings = append(r.report.Findings, findings...)
 }
 
-// Measured adds a source's measurement of user traffic.
-func (r *Run) Measured(t runbook.Traffic) { r.report.Traffic = append(r.report.Traffic, t) }
+// Measured adds a source's measurement of user traffic. One over the whole run takes
+// the place of what a child procedure measured of its part by the same source.
+func (r *Run) Measured(t runbook.Traffic) {
+	for i := range r.report.Traffic {
+		if r.report.Traffic[i].Source == t.Source {
+			r.report.Traffic[i] = t
+			return
+		}
+	}
+	r.report.Traffic = append(r.report.Traffic, t)
+}
 
 // Decided takes the plan: it is shown, and it is what the run may do. ErrPlanned
 // comes back where the run was asked for its plan alone.

@@ -80,7 +80,18 @@ func (b *builder) importRoot(ctx context.Context, r root, tag string, t *task) (
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	scratch, err := os.MkdirTemp("", "hive-mmdebstrap-")
+	if err != nil {
+		return "", err
+	}
+	// Told to stop, it leaves files behind; what it mounts, it mounts for itself alone.
+	defer os.RemoveAll(scratch)
+	const forAll = 0o755 // apt fetches as a user of its own
+	if err := os.Chmod(scratch, forAll); err != nil {
+		return "", err
+	}
 	command := exec.CommandContext(ctx, "mmdebstrap", append(args, lists...)...)
+	command.Env = append(os.Environ(), "TMPDIR="+scratch)
 	interruptGroup(command)
 	var said lastWords
 	command.Stderr = &said
