@@ -14,13 +14,17 @@ import (
 
 const invalid = "SELECT count(*) FROM pg_index WHERE NOT (indisvalid AND indisready)"
 
-// writers load a table until stop, and tell the worst wait and the errors.
+// writers load a table until stop, and tell the worst time and the errors. Who waits
+// for a lock for a second is an error: PostgreSQL itself says so, so that a busy
+// machine is not taken for a blocked query.
 func (b *bench) writers(table string) (stop func() (worst time.Duration, statements, failed int64)) {
 	var slowest, done, bad atomic.Int64
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{}, 4)
 	for w := range cap(ended) {
 		c := b.open("user")
+		_, err := c.Exec(context.Background(), "SET lock_timeout = '1s'")
+		require.NoError(b.t, err)
 		go func() {
 			defer func() { ended <- struct{}{} }()
 			for i := w; ctx.Err() == nil; i += cap(ended) {
@@ -77,7 +81,6 @@ func TestOnlyTheBloatedIndexIsRebuiltAndNobodyWaits(t *testing.T) {
 	worst, statements, failed := stop()
 	require.Zero(t, failed)
 	require.Greater(t, statements, int64(100), "the load was real")
-	require.Less(t, worst, time.Second)
 	t.Logf("%d statements, slowest pair %s", statements, worst)
 	require.Zero(t, one[int](b, invalid))
 	b.exec("SELECT bt_index_check('hollow_pkey', true)")

@@ -66,7 +66,7 @@ func newRoot(out, err io.Writer) *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{outputTable, outputJSON}, cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(
 		newUp(env), newDown(env), newStatus(env), newRun(env), newPlan(env), newAbort(env), newLogs(env), newStats(env), newExplain(env), newInit(env), newVersion(env),
-		newSchedules(env),
+		newSchedules(env), newLedger(env),
 	)
 	asUsage(root)
 	return root

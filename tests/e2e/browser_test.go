@@ -44,6 +44,7 @@ func openBrowser(t *testing.T, shots string) *browser {
 	t.Cleanup(stop)
 	ctx, closeTab := cdp.NewContext(allocator)
 	t.Cleanup(closeTab)
+	require.NoError(t, os.RemoveAll(shots), "an old run's pictures would be taken for this one's")
 	require.NoError(t, os.MkdirAll(shots, 0o755))
 	b := &browser{t: t, ctx: ctx, shots: shots}
 	// The first action starts the browser, and the end of its context would end the browser: it gets the tab's own.

@@ -85,7 +85,7 @@ func (b *builder) importRoot(ctx context.Context, r root, tag string, t *task) (
 		return "", err
 	}
 	// Told to stop, it leaves files behind; what it mounts, it mounts for itself alone.
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 	const forAll = 0o755 // apt fetches as a user of its own
 	if err := os.Chmod(scratch, forAll); err != nil {
 		return "", err
