@@ -34,7 +34,7 @@ func decideScale(o observed, name string, to int, policy runbook.Policy, db runb
 		most = defaultMaxReplicas
 	}
 	if to < 1 || to > most {
-		return scaleDecision{}, runbook.Fail(runbook.Refused, "replicas: %d is out of bounds for %s; runbook.yaml allows 1 to %d (rolling.maxReplicas)", to, name, most)
+		return scaleDecision{}, runbook.Fail(runbook.Refused, "replicas: %d is out of bounds for %s; runbook.yaml allows 1 to %d (rolling.max_replicas)", to, name, most)
 	}
 	if len(svc.Bars) > 0 {
 		return scaleDecision{}, runbook.Fail(runbook.Refused, "%s cannot be scaled: %s", name, strings.Join(svc.Bars, "; "))
