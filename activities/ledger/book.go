@@ -36,6 +36,11 @@ type Book struct {
 	queue   chan *waiting
 	stopped chan struct{}
 
+	// file guards the head's file; moves wakes who writes it.
+	file     sync.Mutex
+	moves    chan struct{}
+	followed chan struct{}
+
 	// Of Run alone:
 	store  *store
 	spool  *spool
@@ -66,7 +71,7 @@ func Open(c Config) (*Book, error) {
 	}
 	b := &Book{
 		config: c, key: key, dial: dial, queue: make(chan *waiting, queueMax), stopped: make(chan struct{}),
-		away: errors.New("not connected yet"),
+		moves: make(chan struct{}, 1), followed: make(chan struct{}), away: errors.New("not connected yet"),
 	}
 	if err := os.MkdirAll(c.state(), 0o755); err != nil {
 		return nil, runbook.FailCause(runbook.Refused, err, "the ledger's state")
@@ -158,6 +163,7 @@ func (b *Book) Run(ctx context.Context) error {
 	l := &line{book: b, opened: make(chan *store, 1), failed: make(chan error, 1), wait: redialMin}
 	l.begin(ctx)
 	defer l.end()
+	go b.follow()
 	for {
 		select {
 		case <-ctx.Done():
@@ -252,6 +258,8 @@ func (b *Book) write(ctx context.Context, all []*waiting) {
 	}
 	var err error
 	// A row that is being written at a stop is written: the context's end is Run's.
+	// The head's file follows a commit behind the acts' backs: it costs more than the
+	// commit on a busy disk, and a file that is a row behind says nothing wrong.
 	if b.store == nil || b.spool.count > 0 || b.broken != "" || !b.insert(context.WithoutCancel(ctx), rows) {
 		err = b.keep(rows)
 	}
@@ -267,7 +275,11 @@ func (b *Book) insert(ctx context.Context, rows []Row) bool {
 		b.hangUp(err)
 		return false
 	}
-	b.moved(head, false)
+	b.moved(head)
+	select {
+	case b.moves <- struct{}{}:
+	default:
+	}
 	return true
 }
 
@@ -288,7 +300,8 @@ func (b *Book) keep(rows []Row) error {
 	}
 	head := b.head
 	head.Spooled, head.Spool = b.spool.count, b.spool.last
-	b.moved(head, false)
+	b.moved(head)
+	b.note(false)
 	return nil
 }
 
@@ -317,7 +330,8 @@ func (b *Book) catchUp(ctx context.Context) {
 		if b.place.done >= b.spool.count {
 			head.Spooled, head.Spool = 0, Hash{}
 		}
-		b.moved(head, head.Spooled == 0)
+		b.moved(head)
+		b.note(head.Spooled == 0)
 		if head.Spooled == 0 {
 			if err := b.spool.reset(); err != nil {
 				b.say(err)
@@ -341,13 +355,27 @@ func (b *Book) queued() {
 	}
 }
 
-// moved makes the head known: here, and in its file. A file that cannot be written
-// stands behind, which is said and hinders nobody.
-func (b *Book) moved(head Head, now bool) {
+// moved makes the head known.
+func (b *Book) moved(head Head) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.head = head
-	b.mu.Unlock()
-	if err := writeHead(b.config.state(), b.key, head, now); err != nil && b.config.Log != nil {
+}
+
+// follow keeps the head's file behind the head, until the moves end.
+func (b *Book) follow() {
+	defer close(b.followed)
+	for range b.moves {
+		b.note(false)
+	}
+}
+
+// note writes the head into its file. A file that cannot be written stands behind,
+// which is said and hinders nobody.
+func (b *Book) note(now bool) {
+	b.file.Lock()
+	defer b.file.Unlock()
+	if err := writeHead(b.config.state(), b.key, b.Head(), now); err != nil && b.config.Log != nil {
 		b.config.Log.Warn("the ledger's head stays behind in its file", "file", StateDir+"/"+headFile, "error", err)
 	}
 }
@@ -385,5 +413,8 @@ func (b *Book) close() error {
 	if b.store != nil {
 		b.store.close()
 	}
-	return errors.Join(writeHead(b.config.state(), b.key, b.head, true), b.spool.f.Close(), b.lock.Close())
+	close(b.moves)
+	<-b.followed
+	b.note(true)
+	return errors.Join(b.spool.f.Close(), b.lock.Close())
 }
