@@ -22,6 +22,9 @@ const (
 	redialMin = 500 * time.Millisecond
 	redialMax = 15 * time.Second
 	lockFile  = "lock"
+	// fileBehind is how old the head's file may be; each writing of it makes the
+	// database's own syncs slower.
+	fileBehind = 100 * time.Millisecond
 )
 
 // Book is the ledger as its one writer has it. Rows that wait at the same time go
@@ -259,7 +262,7 @@ func (b *Book) write(ctx context.Context, all []*waiting) {
 	var err error
 	// A row that is being written at a stop is written: the context's end is Run's.
 	// The head's file follows a commit behind the acts' backs: it costs more than the
-	// commit on a busy disk, and a file that is a row behind says nothing wrong.
+	// commit on a busy disk, and a file that is some rows behind says nothing wrong.
 	if b.store == nil || b.spool.count > 0 || b.broken != "" || !b.insert(context.WithoutCancel(ctx), rows) {
 		err = b.keep(rows)
 	}
@@ -362,11 +365,15 @@ func (b *Book) moved(head Head) {
 	b.head = head
 }
 
-// follow keeps the head's file behind the head, until the moves end.
+// follow keeps the head's file at most fileBehind behind the head, until the moves
+// end.
 func (b *Book) follow() {
 	defer close(b.followed)
+	tick := time.NewTicker(fileBehind)
+	defer tick.Stop()
 	for range b.moves {
 		b.note(false)
+		<-tick.C
 	}
 }
 
