@@ -33,6 +33,9 @@ type store struct {
 func dial(ctx context.Context, cfg *pgx.ConnConfig, key *seal) (*store, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeMax)
 	defer cancel()
+	// A plan that was made while the table was small would be kept when it has grown.
+	cfg = cfg.Copy()
+	cfg.RuntimeParams["enable_seqscan"] = "off"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, classify(err, cfg.Host, cfg.Port)
