@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,9 @@ func newInit(env *environment) *cobra.Command {
 			o.File = args[0]
 			if o.Timezone == "" {
 				o.Timezone = zoneOfMachine()
+			}
+			if _, err := time.LoadLocation(o.Timezone); err != nil {
+				return usage(fmt.Errorf("--timezone %s: no zone of the IANA database, such as Europe/Berlin", o.Timezone))
 			}
 			p, err := adopt.Look(c.Context(), o)
 			if err != nil {
@@ -81,6 +85,9 @@ func (e *environment) printProposal(p *adopt.Proposal, written bool) {
 	}
 	for _, note := range p.Notes {
 		fmt.Fprintf(e.out, "mind  %s\n", note)
+	}
+	for line := range strings.Lines(p.Refused) {
+		fmt.Fprintf(e.out, "not yet  procedures refuse such a policy: %s\n", strings.TrimSpace(line))
 	}
 	if !written {
 		for _, f := range p.Files {

@@ -104,6 +104,9 @@ type Proposal struct {
 	Abilities []Ability `json:"abilities"`
 	Notes     []string  `json:"notes,omitempty"`
 	Files     []File    `json:"files"`
+	// Refused is what the policy's own reader says against the proposed runbook.yaml;
+	// "" where it takes it.
+	Refused string `json:"refused,omitempty"`
 	// Next are the commands that put the proposal into use.
 	Next []string `json:"next"`
 	// Written are the files that Write has written.
@@ -135,6 +138,9 @@ func Look(ctx context.Context, o Options) (*Proposal, error) {
 	s.abilities(p)
 	p.Notes = append(p.Notes, s.notes...)
 	p.Files = append(p.Files, s.file(OverrideFile, s.override(p)), s.file(PolicyFile, s.policy(p, o.Timezone)))
+	if p.Refused, err = refusal(p.Files[1].Text); err != nil {
+		return nil, err
+	}
 	p.Next = s.next(p)
 	return p, nil
 }

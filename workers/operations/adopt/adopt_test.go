@@ -49,7 +49,7 @@ func TestForeignStacksAreUnderstood(t *testing.T) {
 			p, dir := look(t, name)
 			got := map[string][]byte{OverrideFile: []byte(p.Files[0].Text), PolicyFile: []byte(p.Files[1].Text), "nginx.diff": []byte(p.Proxy.Diff)}
 			p.Files = nil
-			p.Proxy.Diff = ""
+			p.Proxy.Diff, p.Refused = "", ""
 			report, err := json.MarshalIndent(p, "", "  ")
 			require.NoError(t, err)
 			got["proposal.json"] = append(bytes.ReplaceAll(report, []byte(dir+"/"), nil), '\n')
@@ -65,6 +65,19 @@ func TestForeignStacksAreUnderstood(t *testing.T) {
 				require.NotContains(t, string(have), "canary-password", file)
 			}
 		})
+	}
+}
+
+// The proposed policy is never refused for what stands in it, only for sections that
+// the stack has nothing for.
+func TestThePolicyIsRefusedOnlyForWhatTheStackLacks(t *testing.T) {
+	for name := range stacks {
+		p, _ := look(t, name)
+		for line := range strings.Lines(p.Refused) {
+			require.Regexp(t, `^runbook\.yaml:\d+:\d+: (proxy|database|cache|metrics): missing`, line)
+			section := strings.Fields(line)[1]
+			require.Contains(t, p.Files[1].Text, "No "+strings.TrimSuffix(section, ":")+" section: ")
+		}
 	}
 }
 

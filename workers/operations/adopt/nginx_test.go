@@ -250,6 +250,7 @@ func freePort(t *testing.T) string {
 
 func FuzzReadNginx(f *testing.F) {
 	f.Add("server { location / { proxy_pass http://a:1; } }")
+	f.Add("http{server{proxy_pass;}}")
 	f.Add("a 'b\\' c'; x_by_lua_block { } ${d")
 	f.Fuzz(func(t *testing.T, conf string) {
 		r, err := readRoutes("n.conf", conf, services("a"))
