@@ -315,3 +315,28 @@ func TestACutTailIsNotWrittenOver(t *testing.T) {
 		})
 	}
 }
+
+// What a row depends on is found by index, however large the table has grown since
+// the plan was made: reading it all would make each act slower than the one before.
+func TestNoRowReadsTheWholeTable(t *testing.T) {
+	b := newBench(t)
+	cfg, err := b.connection()
+	require.NoError(t, err)
+	s, err := dial(t.Context(), cfg, newSeal([]byte("key")))
+	require.NoError(t, err)
+	defer s.close()
+	for sql, args := range map[string][]any{
+		settled: {[][]byte{make([]byte, 32)}},
+		present: {int64(1), []string{"019ab2d4-7f3a-7c1e-9d52-6a0f5b1c2e3d"}},
+		tail:    nil,
+	} {
+		rows, err := s.conn.Query(t.Context(), "EXPLAIN "+sql, args...)
+		require.NoError(t, err)
+		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		text := strings.Join(plan, "\n")
+		require.Contains(t, text, "Index", sql)
+		require.NotContains(t, text, "Seq Scan", sql)
+		require.NotContains(t, text, "JIT", sql)
+	}
+}

@@ -33,9 +33,10 @@ type store struct {
 func dial(ctx context.Context, cfg *pgx.ConnConfig, key *seal) (*store, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeMax)
 	defer cancel()
-	// A plan that was made while the table was small would be kept when it has grown.
+	// A plan that was made while the table was small would be kept when it has grown:
+	// no reading of the whole table, and no compiling, which its price would call for.
 	cfg = cfg.Copy()
-	cfg.RuntimeParams["enable_seqscan"] = "off"
+	cfg.RuntimeParams["enable_seqscan"], cfg.RuntimeParams["jit"] = "off", "off"
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, classify(err, cfg.Host, cfg.Port)

@@ -139,10 +139,10 @@ func newLedgerVerify(env *environment, where *string) *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify", Short: "Whether any row was edited, moved, deleted or slipped in, or the newest cut off",
 		Long: "Reads every row and works out its hash again. Holds the end against the database's head row, against out/state/ledger/head, and\n" +
-			"against each --head, as reports of runs carry it (ledger.seq and ledger.hash). Names each row that is not as it was written.\n" +
+			"against each --head, as an earlier verification printed it. Names each row that is not as it was written.\n" +
 			"Ends with 1 when something is wrong, with 6 when the ledger's database is away.",
 		Example: "  hive ledger verify\n  hive ledger verify --output json | jq '.findings[]'\n" +
-			"  hive ledger verify --head \"$(jq -r '\"\\(.ledger.seq):\\(.ledger.hash)\"' out/weekly-maintenance/report.json)\"",
+			"  hive ledger verify --head 1234:5f0c…   a head that was kept elsewhere",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var heads []audit.Head
@@ -156,7 +156,7 @@ func newLedgerVerify(env *environment, where *string) *cobra.Command {
 			return env.ledgerVerify(c.Context(), *where, heads)
 		},
 	}
-	c.Flags().StringArrayVar(&given, "head", nil, "row:hash that a run's report carries; may be given more than once")
+	c.Flags().StringArrayVar(&given, "head", nil, "row:hash that was noted elsewhere; may be given more than once")
 	return c
 }
 

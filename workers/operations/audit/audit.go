@@ -56,7 +56,7 @@ func Wrong(err error) bool {
 	return kind == runbook.Refused || kind == runbook.Missing
 }
 
-// ParseHead reads a head as reports print it: "1234:" and 64 hexadecimal digits.
+// ParseHead reads a head as a verification prints it: "1234:" and 64 hexadecimal digits.
 func ParseHead(text string) (Head, error) {
 	var h Head
 	number, hash, found := strings.Cut(text, ":")
@@ -65,7 +65,7 @@ func ParseHead(text string) (Head, error) {
 		err = h.Hash.UnmarshalText([]byte(hash))
 	}
 	if !found || err != nil || seq < 1 {
-		return h, fmt.Errorf("%q is no head of the ledger: write row and hash as a report has them, 1234:5f0c…", text)
+		return h, fmt.Errorf("%q is no head of the ledger: write row and hash as `hive ledger verify` prints them, 1234:5f0c…", text)
 	}
 	h.Seq = seq
 	return h, nil
