@@ -84,3 +84,9 @@ func (b *Book) record(ctx context.Context, row Row) error {
 	row.Key = row.Act.key()
 	return b.append(ctx, row)
 }
+
+// ReadHead answers runbook.ReadLedgerHead.
+func (b *Book) ReadHead(context.Context, runbook.LedgerInput) (runbook.LedgerHead, error) {
+	h := b.Head()
+	return runbook.LedgerHead{Seq: h.Seq, Hash: h.Hash.String(), Spooled: h.Spooled}, nil
+}

@@ -38,6 +38,9 @@ func TestARowSaysWhatWasDone(t *testing.T) {
 	require.Equal(t, rows[0].Key, r.Key)
 	b.sound()
 	require.Equal(t, Head{Seq: 2, Hash: r.Hash}, book.Head())
+	head, err := book.ReadHead(t.Context(), runbook.LedgerInput{})
+	require.NoError(t, err)
+	require.Equal(t, runbook.LedgerHead{Seq: 2, Hash: r.Hash.String()}, head)
 }
 
 func TestAnEffectIsSettledOnce(t *testing.T) {

@@ -19,7 +19,6 @@ func newLedger(env *environment) *cobra.Command {
 		Long: "Every act that changes something leaves a row before it begins and one when it has ended, chained by a keyed hash. The rows hold\n" +
 			"who, what, on what, for which run, with what end; of inputs only a digest.",
 		Example: "  hive ledger show --run weekly-maintenance\n  hive ledger verify",
-		Hidden:  true, // until opsworker keeps a ledger by itself; it reads one that is there
 	}
 	c.PersistentFlags().StringVar(&where, "ledger", where, "the ledger's database (default $LEDGER_ADDRESS)")
 	c.AddCommand(newLedgerShow(env, &where), newLedgerVerify(env, &where))

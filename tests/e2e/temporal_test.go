@@ -33,6 +33,7 @@ type report struct {
 		Target  string `json:"target"`
 		Outcome string `json:"outcome"`
 		Changed bool   `json:"changed"`
+		Note    string `json:"note"`
 	} `json:"steps"`
 }
 

@@ -1,6 +1,7 @@
 // Command faults is `make faults`: it puts bad images of universal-orchestrator into the registry, one after the other,
 // and has RollingRestart meet each of them under live load. Every one must revert by itself, and the loader's ledger
-// says what users lost. At the end the registry names the good image again. The stack must be up (hive up).
+// says what users lost. After each roll the real Compose CLI is told `up -d`, and must find nothing to do. At the end the
+// registry names the good image again. The stack must be up (hive up).
 package main
 
 import (
@@ -32,7 +33,7 @@ const (
 // fault is one bad image and how the roll must end.
 type fault struct {
 	name string
-	// entry is what the image starts, by /bin/sh -c.
+	// entry is what the image starts, by /bin/sh -c; empty is the image that runs, rolled by force.
 	entry string
 	want  runbook.Outcome
 	// lost says whether users may lose requests to it: only where it answers them itself, with 5xx.
@@ -47,6 +48,7 @@ var faults = []fault{
 	{name: "out of memory", entry: "/usr/local/bin/service & sleep 15; tail /dev/zero", want: runbook.Reverted},
 	{name: "ignores SIGTERM", entry: "trap '' TERM; /usr/local/bin/service & while :; do wait; done", want: runbook.Succeeded},
 	{name: "good again", entry: "exec /usr/local/bin/service", want: runbook.Succeeded},
+	{name: "the same, forced", want: runbook.Succeeded},
 }
 
 // row is what became of one fault.
@@ -57,6 +59,8 @@ type row struct {
 	requests int64
 	failed   int64
 	took     time.Duration
+	// moved is what the Compose CLI changed after the roll.
+	moved    []string
 	findings []string
 }
 
@@ -82,7 +86,7 @@ func meet(ctx context.Context, only string, rate int) ([]row, error) {
 		return nil, fmt.Errorf("Temporal: %w; bring the stack up with hive up", err)
 	}
 	defer c.Close()
-	good, err := output(ctx, "docker", "image", "inspect", "--format", "{{.Id}}", image)
+	good, err := imageID(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +95,11 @@ func meet(ctx context.Context, only string, rate int) ([]row, error) {
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	fmt.Println("== building the Compose CLI and a bad service")
 	if _, err := output(ctx, "go", "build", "-o", filepath.Join(dir, "tenth"), "./tests/faults/tenth"); err != nil {
+		return nil, err
+	}
+	if err := buildCompose(ctx, dir); err != nil {
 		return nil, err
 	}
 	defer func() { // the registry names the good image again, whatever happened
@@ -115,18 +123,7 @@ func meet(ctx context.Context, only string, rate int) ([]row, error) {
 
 // one makes the image, rolls to it under load, and looks at both ends.
 func one(ctx context.Context, c client.Client, dir, good string, f fault, rate int) (row, error) {
-	id, err := build(ctx, dir, good, f.entry)
-	if err != nil {
-		return row{}, err
-	}
-	named, err := output(ctx, "docker", "image", "inspect", "--format", "{{.Id}}", image)
-	if err != nil {
-		return row{}, err
-	}
-	if err := push(ctx, id); err != nil {
-		return row{}, err
-	}
-	if _, err := output(ctx, "docker", "tag", named, image); err != nil { // a roll must pull what it finds
+	if err := release(ctx, dir, good, f.entry); err != nil {
 		return row{}, err
 	}
 	loader, err := load.Start(context.WithoutCancel(ctx), load.Config{Rate: rate})
@@ -135,7 +132,7 @@ func one(ctx context.Context, c client.Client, dir, good string, f fault, rate i
 	}
 	loader.Mark(load.During)
 	begun := time.Now()
-	run, err := maintenance.RollingRestart.Start(ctx, c, maintenance.RollingRestartInput{Services: []string{service}})
+	run, err := maintenance.RollingRestart.Start(ctx, c, maintenance.RollingRestartInput{Services: []string{service}, Force: f.entry == ""})
 	if err != nil {
 		return row{}, err
 	}
@@ -147,12 +144,41 @@ func one(ctx context.Context, c client.Client, dir, good string, f fault, rate i
 		return row{}, err
 	}
 	r := row{fault: f, outcome: report.Outcome, reason: report.Reason, requests: result.Requests, failed: result.Failed, took: took}
+	if r.moved, err = upAgain(ctx, dir); err != nil {
+		return row{}, err
+	}
 	for _, found := range report.Findings {
 		if found.Severity == runbook.Warning || found.Severity == runbook.Critical {
 			r.findings = append(r.findings, found.Target+": "+found.What)
 		}
 	}
 	return r, nil
+}
+
+// release has the registry name an image that starts entry, while this machine's tag stays: a roll must pull what it
+// finds.
+func release(ctx context.Context, dir, good, entry string) error {
+	if entry == "" {
+		return nil
+	}
+	id, err := build(ctx, dir, good, entry)
+	if err != nil {
+		return err
+	}
+	named, err := imageID(ctx)
+	if err != nil {
+		return err
+	}
+	if err := push(ctx, id); err != nil {
+		return err
+	}
+	_, err = output(ctx, "docker", "tag", named, image)
+	return err
+}
+
+// imageID is what the service's tag names on this machine.
+func imageID(ctx context.Context) (string, error) {
+	return output(ctx, "docker", "image", "inspect", "--format", "{{.Id}}", image)
 }
 
 func build(ctx context.Context, dir, good, entry string) (string, error) {
@@ -175,13 +201,17 @@ func push(ctx context.Context, id string) error {
 // show prints the table and says whether a fault did not end as it must.
 func show(rows []row) (bad bool) {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\nIMAGE\tOUTCOME\tTOOK\tREQUESTS\tFAILED\tVERDICT\tWHY")
+	fmt.Fprintln(t, "\nIMAGE\tOUTCOME\tTOOK\tREQUESTS\tFAILED\tVERDICT\tCOMPOSE\tWHY")
 	for _, r := range rows {
 		verdict := "as it must"
-		if r.outcome != r.fault.want || r.failed > 0 && !r.fault.lost {
+		if r.outcome != r.fault.want || r.failed > 0 && !r.fault.lost || len(r.moved) > 0 {
 			verdict, bad = "NOT as it must: "+string(r.fault.want), true
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%.120s\n", r.fault.name, r.outcome, r.took.Round(time.Second), r.requests, r.failed, verdict, r.reason)
+		compose := "does nothing"
+		if len(r.moved) > 0 {
+			compose = strings.Join(r.moved, ", ")
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%.120s\n", r.fault.name, r.outcome, r.took.Round(time.Second), r.requests, r.failed, verdict, compose, r.reason)
 	}
 	_ = t.Flush()
 	for _, r := range rows {

@@ -10,7 +10,8 @@ import (
 
 // Config says what traffic to make. The zero value of a field takes the default named beside it.
 type Config struct {
-	// BaseURL is the proxy (default http://127.0.0.1:8080). Plain HTTP only.
+	// BaseURL is the proxy. Plain HTTP only. The default is its address in the stack's network: what comes from outside
+	// arrives there straight, and the engine's own forwarder stands before 127.0.0.1 alone.
 	BaseURL string
 	// Run names this run; the tasks' queue is "load-<Run>" (default: the start time).
 	Run string
@@ -47,7 +48,7 @@ type Snapshot struct {
 
 func (c Config) withDefaults() Config {
 	if c.BaseURL == "" {
-		c.BaseURL = "http://127.0.0.1:8080"
+		c.BaseURL = "http://10.231.0.10"
 	}
 	c.BaseURL = strings.TrimSuffix(c.BaseURL, "/")
 	if c.Run == "" {

@@ -80,6 +80,8 @@ func bind(r registry, s *steps, h hands) {
 
 	step(r, s, runbook.SendNotice, h.notify.Send)
 
+	step(r, s, runbook.ReadLedgerHead, h.ledger.ReadHead)
+
 	step(r, s, runbook.AwaitLock, h.temporal.Await)
 	step(r, s, runbook.ObserveSchedules, h.schedules.Observe)
 }

@@ -34,7 +34,7 @@ func TestEveryStepHasItsHand(t *testing.T) {
 	require.Greater(t, len(declared), 40)
 	var r recorder
 	s := newSteps(prometheus.NewRegistry(), newGate())
-	bind(&r, s, assemble(t.TempDir(), nil, nil))
+	bind(&r, s, assemble(t.TempDir(), nil, nil, nil))
 	require.ElementsMatch(t, declared, r.steps, "steps of workflows/runbook against contents.go")
 	require.Len(t, s.effects, len(declared))
 	require.Equal(t, runbook.Write, s.effects["proxy.SetUpstream"])

@@ -7,6 +7,7 @@ import (
 	"github.com/leanvibe/hive/activities/alertmanager"
 	"github.com/leanvibe/hive/activities/docker"
 	"github.com/leanvibe/hive/activities/host"
+	"github.com/leanvibe/hive/activities/ledger"
 	"github.com/leanvibe/hive/activities/notify"
 	"github.com/leanvibe/hive/activities/policy"
 	"github.com/leanvibe/hive/activities/postgres"
@@ -29,6 +30,7 @@ type hands struct {
 	host         host.Hand
 	probe        probe.Hand
 	notify       notify.Hand
+	ledger       *ledger.Book
 	temporal     temporal.Hand
 	schedules    temporal.Schedules
 }
@@ -36,7 +38,7 @@ type hands struct {
 // assemble makes the hands for one project. What a hand needs of another system
 // (an address, a hash) it is given here, so that no hand imports another. Without a
 // server the hands on Temporal hold nothing.
-func assemble(projectDir string, engine dockerclient.APIClient, server temporalclient.Client) hands {
+func assemble(projectDir string, engine dockerclient.APIClient, server temporalclient.Client, book *ledger.Book) hands {
 	where := locator{engine}
 	h := hands{
 		policy:   policy.Hand{ProjectDir: projectDir, Hash: docker.Hash, Untranslated: docker.Untranslated},
@@ -46,6 +48,7 @@ func assemble(projectDir string, engine dockerclient.APIClient, server temporalc
 		redis:    redis.Hand{ProjectDir: projectDir, Locate: where.address},
 		host:     host.Hand{ProjectDir: projectDir},
 		notify:   notify.Hand{ProjectDir: projectDir},
+		ledger:   book,
 	}
 	if server != nil {
 		h.temporal = temporal.Hand{Client: server}

@@ -47,6 +47,9 @@ func newSteps(registry prometheus.Registerer, g *gate) *steps {
 // know takes a step's name and effect over, before the worker starts.
 func (s *steps) know(step string, effect runbook.Effect) { s.effects[step] = effect }
 
+// effect says what a step does to the world.
+func (s *steps) effect(step string) runbook.Effect { return s.effects[step] }
+
 // InterceptActivity serves interceptor.WorkerInterceptor.
 func (s *steps) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	a := &act{steps: s}

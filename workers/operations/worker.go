@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/leanvibe/hive/activities/docker"
+	"github.com/leanvibe/hive/activities/ledger"
+	"github.com/leanvibe/hive/workers/operations/recording"
 	"github.com/leanvibe/hive/workers/operations/schedules"
 	"github.com/leanvibe/hive/workers/process"
 	"github.com/leanvibe/hive/workflows/runbook"
@@ -112,7 +115,7 @@ func (c Config) Setup(_ context.Context, p *process.Process) error {
 	if err != nil {
 		return fmt.Errorf("HIVE_LISTEN %q: %w", p.Config().Listen, err)
 	}
-	local := assemble(c.ProjectDir, engine, nil)
+	local := assemble(c.ProjectDir, engine, nil, nil)
 	s := &site{hand: local.policy}
 
 	containers := newUsage(s.name, local.docker.Measure, p.Log)
@@ -122,11 +125,20 @@ func (c Config) Setup(_ context.Context, p *process.Process) error {
 		return s.gateway(ctx, port)
 	}}.run)
 
+	book, err := ledger.Open(ledger.Config{ProjectDir: c.ProjectDir, Log: p.Log})
+	if err != nil {
+		return err
+	}
+	p.Go("ledger", book.Run)
+
 	g := newGate()
 	o := &ops{
-		config: c, engine: engine, site: s, gate: g, steps: newSteps(p.Registry(), g), log: p.Log,
+		config: c, engine: engine, site: s, gate: g, steps: newSteps(p.Registry(), g), book: book, log: p.Log,
 		identity: "opsworker@" + p.Config().Instance, drain: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	o.recording = recording.New(recording.Config{
+		Recorder: recording.Measure(p.Registry(), book), Effect: o.steps.effect, Worker: o.identity,
+	})
 	p.Go("worker", o.run)
 	p.OnDrain(func(ctx context.Context) {
 		close(o.drain)
@@ -140,6 +152,8 @@ func (c Config) Setup(_ context.Context, p *process.Process) error {
 		_, err := engine.Ping(ctx)
 		return err
 	}})
+	// With the ledger away acts are kept on disk, and go on.
+	p.AddCheck(process.Check{Name: "ledger", Probe: func(context.Context) error { return book.Away() }})
 	return nil
 }
 
@@ -150,8 +164,11 @@ type ops struct {
 	site     *site
 	gate     *gate
 	steps    *steps
-	log      *slog.Logger
-	identity string
+	book     *ledger.Book
+	// recording has every act that passed the gate put on the ledger.
+	recording interceptor.WorkerInterceptor
+	log       *slog.Logger
+	identity  string
 
 	server  serving
 	drain   chan struct{}
@@ -179,7 +196,7 @@ func (o *ops) run(ctx context.Context) error {
 	defer c.Close()
 	o.log.Info("working", "temporal", o.config.Temporal, "namespace", o.config.Namespace, "queue", runbook.TaskQueue)
 
-	h := assemble(o.config.ProjectDir, o.engine, c)
+	h := assemble(o.config.ProjectDir, o.engine, c, o.book)
 	r := &reconciler{
 		site: o.site, engine: o.engine, gate: o.gate, log: o.log, lock: takeProxyLock(c),
 		census: h.docker.TakeCensus, observe: h.proxy.Observe, reconcile: h.proxy.Reconcile,
@@ -253,7 +270,7 @@ func (o *ops) start(ctx context.Context, fatal chan<- error) (temporalclient.Cli
 		MaxHeartbeatThrottleInterval:           beatThrottle,
 		DefaultHeartbeatThrottleInterval:       beatThrottle,
 		WorkerStopTimeout:                      stopAfter,
-		Interceptors:                           append(o.config.Interceptors[:len(o.config.Interceptors):len(o.config.Interceptors)], o.steps),
+		Interceptors:                           slices.Concat(o.config.Interceptors, []interceptor.WorkerInterceptor{o.steps, o.recording}),
 		OnFatalError: func(err error) {
 			select {
 			case fatal <- err:
@@ -261,7 +278,7 @@ func (o *ops) start(ctx context.Context, fatal chan<- error) (temporalclient.Cli
 			}
 		},
 	})
-	bind(w, o.steps, assemble(o.config.ProjectDir, o.engine, c))
+	bind(w, o.steps, assemble(o.config.ProjectDir, o.engine, c, o.book))
 	if err := w.Start(); err != nil {
 		c.Close()
 		return nil, nil, err

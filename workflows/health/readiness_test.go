@@ -81,6 +81,9 @@ func (s *stackSeen) check(t *testing.T) runbook.Report {
 		return runbook.Resources{Disks: []runbook.Disk{{Directory: ".", Bytes: 100, Free: 80}}, MemoryBytes: 100, MemoryAvailable: 80}, nil
 	})
 	runbook.ObserveProxy.Bind(env, func(context.Context, runbook.ProxyInput) (runbook.ProxyState, error) { return s.proxy, nil })
+	runbook.ReadLedgerHead.Bind(env, func(context.Context, runbook.LedgerInput) (runbook.LedgerHead, error) {
+		return runbook.LedgerHead{Seq: 7, Hash: "head"}, nil
+	})
 	runbook.SendNotice.Bind(env, func(context.Context, runbook.NoticeInput) (runbook.NoticeOutput, error) {
 		return runbook.NoticeOutput{Delivered: []string{"file"}}, nil
 	})

@@ -370,6 +370,9 @@ func (w *world) bindOthers(r runbook.Registry) {
 	runbook.WriteArtefact.Bind(r, func(_ context.Context, in runbook.ArtefactInput) (runbook.Artefact, error) {
 		return runbook.Artefact{Path: in.Path}, nil
 	})
+	runbook.ReadLedgerHead.Bind(r, func(context.Context, runbook.LedgerInput) (runbook.LedgerHead, error) {
+		return runbook.LedgerHead{Seq: 7, Hash: "head"}, nil
+	})
 	runbook.SendNotice.Bind(r, func(context.Context, runbook.NoticeInput) (runbook.NoticeOutput, error) {
 		return runbook.NoticeOutput{Delivered: []string{"file"}}, nil
 	})

@@ -21,7 +21,7 @@ type view struct {
 	Bars                     []bar
 	Omitted                  int
 	Traffic                  []traffic
-	PlanHash                 string
+	PlanHash, LedgerHead     string
 	Changes                  []planned
 	Differences              []runbook.Difference
 	Problems, Notes          []finding
@@ -56,6 +56,9 @@ func viewOf(r runbook.Report, mostBars int) view {
 		Tone: outcomeTone(r.Outcome), Verdict: verdict(r), Reason: r.Reason,
 		Started: instant(r.Started), Finished: instant(r.Finished), Took: lasted(r.Finished.Sub(r.Started)),
 		PlanHash: r.Plan.Hash, Differences: r.Plan.Differences,
+	}
+	if r.Ledger != nil {
+		v.LedgerHead = r.Ledger.String()
 	}
 	v.countSteps(r.Steps)
 	v.Bars, v.Omitted = bars(r, mostBars)

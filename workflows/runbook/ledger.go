@@ -1,6 +1,9 @@
 package runbook
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Targeted is the input of a step that changes something: it names what, as the
 // ledger keeps it.
@@ -66,4 +69,25 @@ func (o Options) Asking() (requestedBy, trigger string) {
 		return o.RequestedBy, "ui"
 	}
 	return o.RequestedBy, o.Trigger
+}
+
+// LedgerInput asks for the ledger's head.
+type LedgerInput struct{}
+
+// LedgerHead is the ledger's newest row. It stands in each run's result, so that a
+// ledger whose tail was cut later can be told: `hive ledger verify --head`.
+type LedgerHead struct {
+	Seq  int64  `json:"seq"`
+	Hash string `json:"hash"`
+	// Spooled are rows that wait on disk for the ledger's database.
+	Spooled int `json:"spooled,omitempty"`
+}
+
+// String is the head as `hive ledger verify --head` takes it.
+func (h LedgerHead) String() string { return fmt.Sprintf("%d:%s", h.Seq, h.Hash) }
+
+// ReadLedgerHead reads the ledger's head.
+var ReadLedgerHead = Step[LedgerInput, LedgerHead]{
+	Name: "ledger.ReadHead", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Summary: func(LedgerInput) string { return "head of the ledger" },
 }

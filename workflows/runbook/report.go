@@ -18,6 +18,8 @@ type Report struct {
 	Plan    PlanSummary `json:"plan"`
 	// Findings are things an operator should know that were not acted on.
 	Findings []Finding `json:"findings,omitempty"`
+	// Ledger is where the ledger stood at the end; nil in a child's report.
+	Ledger *LedgerHead `json:"ledger,omitempty"`
 }
 
 // PlanSummary is the plan's identity, its changes and how the run departed from it.

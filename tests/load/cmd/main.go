@@ -17,7 +17,7 @@ import (
 
 func main() {
 	var c load.Config
-	flag.StringVar(&c.BaseURL, "url", "http://127.0.0.1:8080", "the proxy")
+	flag.StringVar(&c.BaseURL, "url", "", "the proxy (default its address in the stack's network)")
 	flag.IntVar(&c.Rate, "rate", 500, "requests a second")
 	flag.IntVar(&c.Connections, "connections", 64, "kept-alive connections")
 	flag.IntVar(&c.Sockets, "websockets", 20, "WebSockets to the hub; -1 for none")

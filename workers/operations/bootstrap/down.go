@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/leanvibe/hive/activities/docker"
+	"github.com/leanvibe/hive/activities/ledger"
 	"github.com/leanvibe/hive/activities/policy"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
@@ -130,7 +131,8 @@ func projects(ctx context.Context, dir string) (stack, platformName string, orde
 		string(runbook.RoleProxy): rankProxy, string(runbook.RoleMonitoring): rankMonitoring,
 	}
 	order = map[string]int{
-		files.Name + "/registry": rankRegistry, files.Name + "/temporal": rankTemporal, files.Name + "/opsworker": rankOpsworker,
+		files.Name + "/registry": rankRegistry, files.Name + "/" + ledgerName: rankStore,
+		files.Name + "/temporal": rankTemporal, files.Name + "/opsworker": rankOpsworker,
 	}
 	for name, svc := range project.Services {
 		extension, _ := svc.Extensions["x-hive"].(map[string]any)
@@ -246,7 +248,8 @@ func (d *down) files(context.Context) error {
 			return err
 		}
 	}
-	return nil
+	// Without the database these are a witness against the next one.
+	return os.RemoveAll(filepath.Join(d.dir, ledger.StateDir))
 }
 
 // images removes what was made here: by the names that only hive gives.

@@ -126,13 +126,19 @@ func stackVariables(from origin, images map[string]made) map[string]string {
 	return env
 }
 
-const registryVariable = "REGISTRY_IMAGE"
+// What the platform runs of what is built here; the database's image is the stack's too.
+const (
+	registryVariable = "REGISTRY_IMAGE"
+	postgresVariable = "POSTGRES_IMAGE"
+)
 
 // platformVariables names the platform's images and the project's place on the host.
 func platformVariables(dir string, images map[string]made) map[string]string {
 	env := map[string]string{"HIVE_PROJECT_DIR": filepath.Clean(dir)}
-	if m, ok := images["registry"]; ok {
-		env[registryVariable] = m.tag
+	for _, r := range recipes {
+		if m, ok := images[r.name]; ok && (r.env == registryVariable || r.env == postgresVariable) {
+			env[r.env] = m.tag
+		}
 	}
 	return env
 }

@@ -20,9 +20,9 @@ type recipe struct {
 
 var recipes = []recipe{
 	{"busybox", "deploy/images/busybox", ""},
-	{"registry", "deploy/platform/registry", "REGISTRY_IMAGE"},
+	{"registry", "deploy/platform/registry", registryVariable},
 	{"redis", "deploy/images/redis", "REDIS_IMAGE"},
-	{"postgres", "deploy/images/postgres", "POSTGRES_IMAGE"},
+	{"postgres", "deploy/images/postgres", postgresVariable},
 	{"nginx", "deploy/images/nginx", "NGINX_IMAGE"},
 	{"prometheus", "deploy/images/prometheus", "PROMETHEUS_IMAGE"},
 	{"alertmanager", "deploy/images/alertmanager", "ALERTMANAGER_IMAGE"},

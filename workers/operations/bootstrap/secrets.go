@@ -29,7 +29,11 @@ const (
 )
 
 // passwords are the secrets that are made up where they are absent.
-var passwords = []string{"postgres_password", "redis_password"}
+var passwords = append([]string{"postgres_password", "redis_password", "ledger_password"}, ofLedger...)
+
+// ofLedger are the secrets without which a ledger that exists is of no use: its
+// rows are chained with the one, and its owner has the other.
+var ofLedger = []string{"ledger_key", "ledger_owner_password"}
 
 // secrets makes what is absent and answers how many it made.
 func secrets(dir string) (int, error) {

@@ -131,6 +131,7 @@ func (u *up) run(ctx context.Context) error {
 		{"stores", func(ctx context.Context) error { return u.role(ctx, runbook.RoleStore) }},
 		{"Redis Cluster", u.makeCluster},
 		{"schema", u.makeSchema},
+		{"ledger", u.startLedger},
 		{"applications", u.startApplications},
 		{"proxy", u.startProxy},
 		{"monitoring", func(ctx context.Context) error { return u.role(ctx, runbook.RoleMonitoring) }},
@@ -377,7 +378,10 @@ func (b *builder) sweep(ctx context.Context) error {
 	return nil
 }
 
-func (u *up) makeSecrets(context.Context) error {
+func (u *up) makeSecrets(ctx context.Context) error {
+	if err := u.ledgerSecrets(ctx); err != nil {
+		return err
+	}
 	var proxyAddress string
 	if svc, ok := u.project.Services[u.policy.Proxy.Service]; ok {
 		for _, n := range svc.Networks {
