@@ -4,11 +4,11 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"fmt"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver of database/sql
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -23,10 +23,13 @@ var files embed.FS
 // and makes the role. Two callers at once are safe: an advisory session lock lets
 // one work and the other find nothing to do.
 func Up(ctx context.Context, dsn string) error {
-	db, err := sql.Open("pgx", dsn)
+	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return fmt.Errorf("ledger schema: %w", err)
 	}
+	// An owner called ledger would find goose's own table in the schema of that name, once there is one.
+	config.RuntimeParams["search_path"] = "public"
+	db := stdlib.OpenDB(*config)
 	defer db.Close()
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {

@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"fmt"
+	"net"
 	"os"
 	"sync"
 	"testing"
@@ -33,6 +35,20 @@ func TestUp_TwoAtOnceAndAgain(t *testing.T) {
 	var seq int64
 	require.NoError(t, conn.QueryRow(t.Context(), `SELECT seq FROM ledger.head`).Scan(&seq))
 	require.Zero(t, seq)
+}
+
+// The platform's owner has the name of the schema, which is first in its search path.
+func TestUp_AnOwnerCalledAsTheSchema(t *testing.T) {
+	dsn := apptest.Database(t)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), `CREATE ROLE ledger LOGIN SUPERUSER`)
+	require.NoError(t, err)
+	owner := conn.Config().Copy()
+	as := fmt.Sprintf("postgres://ledger@%s/%s?sslmode=disable", net.JoinHostPort(owner.Host, fmt.Sprint(owner.Port)), owner.Database)
+	require.NoError(t, ledger.Up(t.Context(), as))
+	require.NoError(t, ledger.Up(t.Context(), as))
 }
 
 func TestUp_NoServer(t *testing.T) {
