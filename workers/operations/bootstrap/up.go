@@ -136,6 +136,7 @@ func (u *up) run(ctx context.Context) error {
 		{"proxy", u.startProxy},
 		{"monitoring", func(ctx context.Context) error { return u.role(ctx, runbook.RoleMonitoring) }},
 		{"platform", u.startPlatform},
+		{"first measurements", u.awaitMeasures},
 	}
 	for i, p := range phases {
 		u.progress.phase(p.name)
