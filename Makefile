@@ -94,6 +94,10 @@ load: ## 500 requests a second and 20 WebSockets for a minute on the running sta
 faults: ## Roll the running stack to bad images under load: each must revert by itself, and nobody lose a request
 	go run ./tests/faults
 
+.PHONY: beside
+beside: hive ## The weekly work by the runbook's own commands and by WeeklyMaintenance, under the same load, in one table
+	go run ./tests/beside
+
 .PHONY: record
 record: ## Take histories of the platform's closed runs into tests/replay/histories
 	go run ./tests/replay/record

@@ -136,6 +136,8 @@ func broken(c container.InspectResponse) string {
 	switch {
 	case s.OOMKilled && !s.Running:
 		return fmt.Sprintf("killed for memory (exit code %d)", code)
+	case s.Running && c.RestartCount > 0: // the engine has forgotten how it ended
+		return fmt.Sprintf("restarted %d times", c.RestartCount)
 	case s.Status == container.StateRestarting, c.RestartCount > 0:
 		return fmt.Sprintf("restarted %d times, last exit code %d", c.RestartCount, code)
 	case s.Status == container.StateExited, s.Status == container.StateDead, s.Status == container.StateRemoving:

@@ -53,7 +53,7 @@ func TestReconciled(t *testing.T) {
 		"not called in stays out":    {[]string{a}, []string{a, c}, []string{a, b}, []string{a}},
 		"one for another":            {[]string{a, b}, []string{c, b, d}, []string{c, b}, []string{b, c}},
 		"nothing known":              {[]string{a, b}, nil, []string{a, b}, []string{a, b}},
-		"nothing would be left":      {[]string{a, b}, []string{c}, nil, []string{a, b}},
+		"all were replaced":          {[]string{a, b}, []string{d, c}, nil, []string{c, d}},
 		"nobody was routed to":       {[]string{}, []string{c}, nil, []string{}},
 		"nobody was, one is called":  {[]string{}, []string{c}, []string{c}, []string{c}},
 		"no run has left its word":   {[]string{a, b}, []string{a, c}, nil, []string{a}},

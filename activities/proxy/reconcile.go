@@ -12,9 +12,10 @@ import (
 // Reconcile makes the pages agree with what runs; the caller holds the proxy's lock.
 // live are the addresses of running replicas by upstream. A dead address goes; one
 // that is live comes back only if the upstream's newest run state calls it in, for
-// else it may be a copy that has not been judged yet. An upstream of which live says
-// nothing, or of which nothing would be left, stays as it is: the engine may only
-// not know yet. What a killed predecessor wrote and never loaded is loaded.
+// else it may be a copy that has not been judged yet. An upstream of which nothing
+// would be left goes to all that lives: no run is at work, and a copy that was not
+// judged serves more users than one that is gone. One of which live says nothing
+// stays as it is: the engine may only not know yet. What a killed predecessor wrote and never loaded is loaded.
 func (h Hand) Reconcile(ctx context.Context, in runbook.ProxyInput, live map[string][]string) (map[string]runbook.ProxyChange, error) {
 	id, err := h.locate(ctx, in)
 	if err != nil {
@@ -67,7 +68,11 @@ func reconciled(routed, live, called []string) []string {
 			out = append(out, a)
 		}
 	}
-	if len(out) == 0 {
+	switch {
+	case len(out) > 0:
+	case len(routed) > 0 && len(live) > 0: // somebody replaced them all by other means, such as docker compose up: these are what is left to try
+		out = slices.Clone(live)
+	default:
 		return routed
 	}
 	sort.Strings(out)

@@ -3,34 +3,21 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/leanvibe/hive/tests/composecli"
 )
 
-const composeFile = "deploy/production/docker-compose.production.yml"
-
-// buildCompose makes the real Compose CLI, the version that tests/integration pins, in dir.
-func buildCompose(ctx context.Context, dir string) error {
-	_, err := output(ctx, "go", "build", "-C", "tests/integration", "-o", filepath.Join(dir, "docker-compose"), "github.com/docker/compose/v5/cmd")
-	return err
-}
-
-// upAgain runs `docker compose up -d` as an operator's shell does, and answers what it made, started or removed.
-func upAgain(ctx context.Context, dir string) ([]string, error) {
+// upAgain runs `docker compose up -d` and answers what it made, started or removed.
+func upAgain(ctx context.Context, compose composecli.CLI) ([]string, error) {
 	before, err := census(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := exec.CommandContext(ctx, filepath.Join(dir, "docker-compose"), "-f", composeFile, "up", "-d")
-	c.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
-	if host, set := os.LookupEnv("DOCKER_HOST"); set {
-		c.Env = append(c.Env, "DOCKER_HOST="+host)
-	}
-	if out, err := c.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("docker compose up -d: %w: %s", err, strings.TrimSpace(string(out)))
+	if err := compose.Run(ctx, "up", "-d"); err != nil {
+		return nil, err
 	}
 	after, err := census(ctx)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/leanvibe/hive/tests/composecli"
 	"github.com/leanvibe/hive/tests/load"
 	"github.com/leanvibe/hive/workers/operations/follow"
 	"github.com/leanvibe/hive/workflows/maintenance"
@@ -61,6 +62,7 @@ type row struct {
 	took     time.Duration
 	// moved is what the Compose CLI changed after the roll.
 	moved    []string
+	examples []load.Fault
 	findings []string
 }
 
@@ -99,11 +101,12 @@ func meet(ctx context.Context, only string, rate int) ([]row, error) {
 	if _, err := output(ctx, "go", "build", "-o", filepath.Join(dir, "tenth"), "./tests/faults/tenth"); err != nil {
 		return nil, err
 	}
-	if err := buildCompose(ctx, dir); err != nil {
+	compose, err := composecli.Build(ctx, dir)
+	if err != nil {
 		return nil, err
 	}
-	defer func() { // the registry names the good image again, whatever happened
-		_ = push(context.WithoutCancel(ctx), good)
+	defer func() { // the registry names the good image again, whatever happened; the next roll finds it
+		_ = publish(context.WithoutCancel(ctx), good)
 	}()
 	var rows []row
 	for _, f := range faults {
@@ -111,7 +114,7 @@ func meet(ctx context.Context, only string, rate int) ([]row, error) {
 			continue
 		}
 		fmt.Printf("== %s\n", f.name)
-		r, err := one(ctx, c, dir, good, f, rate)
+		r, err := one(ctx, c, compose, dir, good, f, rate)
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -122,7 +125,7 @@ func meet(ctx context.Context, only string, rate int) ([]row, error) {
 }
 
 // one makes the image, rolls to it under load, and looks at both ends.
-func one(ctx context.Context, c client.Client, dir, good string, f fault, rate int) (row, error) {
+func one(ctx context.Context, c client.Client, compose composecli.CLI, dir, good string, f fault, rate int) (row, error) {
 	if err := release(ctx, dir, good, f.entry); err != nil {
 		return row{}, err
 	}
@@ -143,8 +146,8 @@ func one(ctx context.Context, c client.Client, dir, good string, f fault, rate i
 	if err := errors.Join(err, stopped); err != nil {
 		return row{}, err
 	}
-	r := row{fault: f, outcome: report.Outcome, reason: report.Reason, requests: result.Requests, failed: result.Failed, took: took}
-	if r.moved, err = upAgain(ctx, dir); err != nil {
+	r := row{fault: f, outcome: report.Outcome, reason: report.Reason, requests: result.Requests, failed: result.Failed, took: took, examples: result.Faults}
+	if r.moved, err = upAgain(ctx, compose); err != nil {
 		return row{}, err
 	}
 	for _, found := range report.Findings {
@@ -155,8 +158,7 @@ func one(ctx context.Context, c client.Client, dir, good string, f fault, rate i
 	return r, nil
 }
 
-// release has the registry name an image that starts entry, while this machine's tag stays: a roll must pull what it
-// finds.
+// release publishes an image that starts entry.
 func release(ctx context.Context, dir, good, entry string) error {
 	if entry == "" {
 		return nil
@@ -165,6 +167,11 @@ func release(ctx context.Context, dir, good, entry string) error {
 	if err != nil {
 		return err
 	}
+	return publish(ctx, id)
+}
+
+// publish has the registry name an image, and this machine's tag what it named before: what runs.
+func publish(ctx context.Context, id string) error {
 	named, err := imageID(ctx)
 	if err != nil {
 		return err
@@ -214,7 +221,11 @@ func show(rows []row) (bad bool) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%.120s\n", r.fault.name, r.outcome, r.took.Round(time.Second), r.requests, r.failed, verdict, compose, r.reason)
 	}
 	_ = t.Flush()
+	const most = 5
 	for _, r := range rows {
+		for _, f := range r.examples[:min(most, len(r.examples))] {
+			fmt.Printf("%s: lost: %+v\n", r.fault.name, f)
+		}
 		for _, f := range r.findings {
 			fmt.Printf("%s: %s\n", r.fault.name, f)
 		}

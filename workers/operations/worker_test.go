@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/leanvibe/hive/activities/ledger"
 	"github.com/leanvibe/hive/workers/process"
 )
 
@@ -36,7 +39,15 @@ func TestWithoutTemporalAndEngine(t *testing.T) {
 	})
 	require.NoError(t, err)
 	nobody := freeAddress(t, "127.0.0.1")
-	require.NoError(t, Config{ProjectDir: shipped(t), Temporal: nobody, Namespace: "ops"}.Setup(t.Context(), p))
+	dir := shipped(t)
+	require.ErrorContains(t, Config{ProjectDir: dir, Temporal: nobody, Namespace: "ops"}.Setup(t.Context(), p), ledger.KeyFile)
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "secrets"), 0o700))
+	for _, file := range []string{ledger.KeyFile, ledger.PasswordFile} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte("0123456789abcdef0123456789abcdef"), 0o600))
+	}
+	p, err = process.New(p.Config())
+	require.NoError(t, err)
+	require.NoError(t, Config{ProjectDir: dir, Temporal: nobody, Namespace: "ops"}.Setup(t.Context(), p))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
