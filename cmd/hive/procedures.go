@@ -89,11 +89,14 @@ func readInput(argument string, stdin io.Reader) (map[string]any, error) {
 // at adds the line to a JSON error: a byte offset tells a person nothing.
 func at(err error, raw []byte) error {
 	var syntax *json.SyntaxError
-	if !errors.As(err, &syntax) {
+	end := len(raw)
+	switch {
+	case errors.As(err, &syntax):
+		end = min(int(syntax.Offset), len(raw))
+	case !errors.Is(err, io.ErrUnexpectedEOF):
 		return err
 	}
-	line := 1 + bytes.Count(raw[:min(int(syntax.Offset), len(raw))], []byte("\n"))
-	return fmt.Errorf("line %d: %w", line, err)
+	return fmt.Errorf("line %d: %w", 1+bytes.Count(raw[:end], []byte("\n")), err)
 }
 
 // begin starts a procedure with the caller's input and what every run carries. The same procedure at work already is an

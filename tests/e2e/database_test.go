@@ -47,7 +47,7 @@ func TestDatabaseMaintenanceUnderLoad(t *testing.T) {
 	var skipped []string
 	for _, step := range r.Steps {
 		switch {
-		case step.Name != "postgres.RebuildIndex":
+		case step.Name != "database.RebuildIndex":
 		case step.Outcome == "done":
 			rebuilt = append(rebuilt, step.Target)
 		case step.Outcome == "skipped":

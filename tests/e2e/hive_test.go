@@ -43,7 +43,7 @@ func project(t *testing.T) string {
 // hive runs the operator's CLI in the project, as its shell would.
 func hive(t *testing.T, root string, args ...string) said {
 	t.Helper()
-	return command(t, exec.CommandContext(t.Context(), filepath.Join(root, "out", "bin", "hive"), args...), root)
+	return command(t, exec.Command(filepath.Join(root, "out", "bin", "hive"), args...), root)
 }
 
 func command(t *testing.T, c *exec.Cmd, dir string) said {

@@ -35,7 +35,7 @@ func TestReadinessCheckNamesTheCulprit(t *testing.T) {
 			"nginx itself answers /health",
 			func(t *testing.T) { answerHealth(t, root) },
 			func(*testing.T) {},
-			`(?m)^critical .*/health.*nginx`,
+			`(?m)^critical .*/health: .*the proxy answered by itself`,
 		},
 		{
 			"a Redis slot is lost",
@@ -47,7 +47,7 @@ func TestReadinessCheckNamesTheCulprit(t *testing.T) {
 			"Prometheus is stopped",
 			func(t *testing.T) { docker(t, "stop", "leanvibe-prometheus-1") },
 			func(t *testing.T) { docker(t, "start", "leanvibe-prometheus-1") },
-			`(?m)^critical .*no data`,
+			`(?m)^no data +prometheus: .*does not answer`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
