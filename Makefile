@@ -81,7 +81,7 @@ $(WORKFLOWCHECK):
 	@mkdir -p $(BIN)/.tool && GOBIN=$(BIN)/.tool go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0 && mv $(BIN)/.tool/workflowcheck $@
 
 .PHONY: e2e
-e2e: engine hive ## The real stack, and a real browser that starts WeeklyMaintenance in the Temporal UI and sees containers replaced
+e2e: engine hive ## What users are promised, on the real stack: the Temporal UI in a browser, refusals, troubles, kills, a full disk
 	$(BIN)/hive up
 	tests/e2e/setup.sh
 	cd tests/e2e && HIVE_E2E=1 go test -count=1 -v -timeout 25m ./...
