@@ -129,14 +129,14 @@ var runbookRules = map[string]rule{
 }
 
 // defaults are the values of the fields that runbook.yaml may leave out.
-func defaults() runbook.Policy {
+func defaults(files Layout) runbook.Policy {
 	d := func(v time.Duration) runbook.Duration { return runbook.Duration(v) }
 	const day = 24 * time.Hour
 	return runbook.Policy{
 		Timezone:    "America/Los_Angeles",
 		Environment: "production",
 		Proxy: runbook.ProxyPolicy{
-			AddressDir: "deploy/production/nginx/upstreams", AccessLogDir: "logs/nginx", Quiet: d(3 * time.Second),
+			AddressDir: files.addresses, AccessLogDir: "logs/nginx", Quiet: d(3 * time.Second),
 		},
 		Rolling: runbook.RollingPolicy{
 			Monitor: d(25 * time.Second), MinRequests: 50, MaxErrorRatio: 0.01, MaxLatencyFactor: 3,
