@@ -15,6 +15,15 @@ func consistent(file string, p runbook.Policy, at positions) []mistake {
 	if p.Logs.DeleteAfter <= p.Logs.CompressAfter {
 		wrong("logs.delete_after", p.Logs.DeleteAfter.String(), "more than compress_after, "+p.Logs.CompressAfter.String())
 	}
+	if _, given := at["metrics"]; given && p.Metrics == (runbook.MetricsPolicy{}) {
+		wrong("metrics", "names neither Prometheus nor Alertmanager", "at least one of prometheus and alertmanager, or no metrics section")
+	}
+	if len(p.Baselines) > 0 && p.Metrics.Prometheus == "" {
+		wrong("baselines", "nobody to ask: metrics.prometheus is missing", "metrics.prometheus beside baselines")
+	}
+	if len(p.Readiness.ProxyPaths) > 0 && !p.Proxy.Declared() {
+		wrong("readiness.proxy_paths", "nobody to ask: there is no proxy section", "a proxy section beside proxy_paths")
+	}
 	seen := map[string]bool{}
 	for i, b := range p.Baselines {
 		path := fmt.Sprintf("baselines[%d]", i)
@@ -38,7 +47,7 @@ func ordered(b runbook.Baseline) bool {
 }
 
 // agree holds the policy against the stack: the services it names must exist and
-// be what it takes them for.
+// be what it takes them for. A section that is not there names nothing.
 func agree(files Layout, p runbook.Policy, at positions, stack runbook.Stack) error {
 	var out []mistake
 	named := func(path, service string, role runbook.Role) {
@@ -50,8 +59,12 @@ func agree(files Layout, p runbook.Policy, at positions, stack runbook.Stack) er
 			out = append(out, mistake{files.Runbook, at.of(path), path, fmt.Sprintf("service %s has role %s in %s", service, svc.Role, files.Stack()), "a service of role " + string(role), ""})
 		}
 	}
-	named("proxy.service", p.Proxy.Service, runbook.RoleProxy)
-	named("database.service", p.Database.Service, runbook.RoleStore)
+	if p.Proxy.Declared() {
+		named("proxy.service", p.Proxy.Service, runbook.RoleProxy)
+	}
+	if p.Database.Declared() {
+		named("database.service", p.Database.Service, runbook.RoleStore)
+	}
 	for i, service := range p.Cache.Services {
 		named(fmt.Sprintf("cache.services[%d]", i), service, runbook.RoleStore)
 	}

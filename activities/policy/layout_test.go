@@ -141,6 +141,29 @@ func TestTwoFilesAreOneStack(t *testing.T) {
 	require.Equal(t, web.ConfigHash, again)
 }
 
+// A stack without a proxy, a database, a Redis or metrics has no such section.
+func TestSectionsMayBeLeftOut(t *testing.T) {
+	h := foreign(t, map[string]string{
+		"runbook.yaml": "timezone: UTC\n", "compose.yaml": "services:\n  web: {image: web, x-hive: {role: app, probe: {port: 80}}}\n",
+	})
+	out, err := h.Load(context.Background(), runbook.LoadPolicyInput{Run: "r/1"})
+	require.NoError(t, err)
+	p := out.Policy
+	require.False(t, p.Proxy.Declared() || p.Database.Declared() || p.Cache.Declared())
+	require.Empty(t, p.Metrics)
+	web, _ := out.Stack.Service("web")
+	require.Contains(t, strings.Join(web.Bars, "\n"), "no proxy in the policy")
+
+	p, err = foreign(t, map[string]string{"runbook.yaml": foreignPolicy}).Policy()
+	require.NoError(t, err)
+	require.True(t, p.Proxy.Declared() && p.Database.Declared() && p.Cache.Declared() && p.Cache.Clustered())
+	p, err = foreign(t, map[string]string{"runbook.yaml": "cache: {services: [redis], cluster: false, password_file: \"\"}\nmetrics: {alertmanager: http://127.0.0.1:9093}\n"}).Policy()
+	require.NoError(t, err)
+	require.False(t, p.Cache.Clustered())
+	require.Empty(t, p.Cache.PasswordFile)
+	require.Empty(t, p.Metrics.Prometheus)
+}
+
 func TestTheDirectoryNamesAStackWithoutAName(t *testing.T) {
 	project, err := foreign(t, map[string]string{"runbook.yaml": foreignPolicy, "compose.yml": foreignCompose}).Project(context.Background())
 	require.NoError(t, err)

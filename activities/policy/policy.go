@@ -42,7 +42,7 @@ func (h Hand) Load(ctx context.Context, in runbook.LoadPolicyInput) (runbook.Loa
 	if err != nil {
 		return none, err
 	}
-	stack, err := h.stack(files, project)
+	stack, err := h.stack(files, project, policy.Proxy.Declared())
 	if err != nil {
 		return none, err
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
-// stack is what procedures may know of the project.
-func (h Hand) stack(files Layout, project *types.Project) (runbook.Stack, error) {
+// stack is what procedures may know of the project; proxied says whether the policy
+// names a proxy.
+func (h Hand) stack(files Layout, project *types.Project, proxied bool) (runbook.Stack, error) {
 	written, err := h.composeTexts(files)
 	if err != nil {
 		return runbook.Stack{}, err
@@ -24,6 +25,9 @@ func (h Hand) stack(files Layout, project *types.Project) (runbook.Stack, error)
 		s, err := h.service(files, svc, e.service(name, svc.Extensions))
 		if err != nil {
 			return out, err
+		}
+		if s.Role.Rolled() {
+			s.Bars = h.bars(svc, s, proxied)
 		}
 		out.Services = append(out.Services, s)
 	}
@@ -49,9 +53,6 @@ func (h Hand) service(files Layout, svc types.ServiceConfig, x hiveService) (run
 	}
 	if x.Proxy != nil {
 		s.Upstream, s.ProxyHealth = x.Proxy.Upstream, x.Proxy.Health
-	}
-	if s.Role.Rolled() {
-		s.Bars = h.bars(svc, s)
 	}
 	return s, nil
 }

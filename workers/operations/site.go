@@ -49,11 +49,15 @@ func (s *site) name(ctx context.Context) (string, error) {
 	return project.Name, nil
 }
 
-// gateway is where the stack's own network reaches this host.
+// gateway is where the stack's own network reaches this host, empty where the stack
+// has no Prometheus that would.
 func (s *site) gateway(ctx context.Context, port string) (string, error) {
 	known, err := s.loaded(ctx)
 	if err != nil {
 		return "", err
+	}
+	if known.Policy.Metrics.Prometheus == "" {
+		return "", nil // nobody there would ask
 	}
 	project, err := s.project(ctx)
 	if err != nil {
