@@ -28,10 +28,13 @@ func (h Hand) project(ctx context.Context, name, copied, hash string) (*types.Pr
 	if got := hex.EncodeToString(sum[:]); got != strings.TrimPrefix(hash, "sha256:") {
 		return nil, runbook.Fail(runbook.Corrupt, "%s has sha256 %s, and the run wrote %s: somebody changed it; start a new run", copied, got, hash)
 	}
-	file := h.path(h.composeFile())
+	files, err := h.ComposeFiles()
+	if err != nil {
+		return nil, err
+	}
 	project, err := loader.LoadWithContext(ctx, types.ConfigDetails{
-		WorkingDir:  filepath.Dir(file),
-		ConfigFiles: []types.ConfigFile{{Filename: file, Content: body}},
+		WorkingDir:  filepath.Dir(files[0]),
+		ConfigFiles: []types.ConfigFile{{Filename: files[0], Content: body}},
 		Environment: types.Mapping{},
 	}, func(o *loader.Options) {
 		o.SetProjectName(name, true)
@@ -43,6 +46,6 @@ func (h Hand) project(ctx context.Context, name, copied, hash string) (*types.Pr
 		// the reader's words may quote what it read, the environment too
 		return nil, runbook.Fail(runbook.Corrupt, "%s is no resolved compose file; start a new run", copied)
 	}
-	project.ComposeFiles = []string{file}
+	project.ComposeFiles = files
 	return project, nil
 }

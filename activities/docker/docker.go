@@ -23,9 +23,9 @@ type Hand struct {
 	API client.APIClient
 	// ProjectDir is the absolute project root.
 	ProjectDir string
-	// ComposeFile is the stack's file relative to the project, which the labels of
-	// replicas name; empty means deploy/production/docker-compose.production.yml.
-	ComposeFile string
+	// ComposeFiles answers the absolute paths of the stack's files, in the order in
+	// which they are merged: the labels of replicas name them.
+	ComposeFiles func() ([]string, error)
 }
 
 // Open returns a client of the engine that DOCKER_HOST names, or of the local one,
@@ -39,13 +39,6 @@ func Open() (*client.Client, error) {
 }
 
 func (h Hand) path(relative string) string { return filepath.Join(h.ProjectDir, relative) }
-
-func (h Hand) composeFile() string {
-	if h.ComposeFile == "" {
-		return filepath.Join("deploy", "production", "docker-compose.production.yml")
-	}
-	return h.ComposeFile
-}
 
 // since says whether the engine speaks at least that version of its API.
 func (h Hand) since(ctx context.Context, version string) bool {

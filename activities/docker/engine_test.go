@@ -55,7 +55,10 @@ func newBench(t *testing.T) *bench {
 	b := &bench{
 		t: t, ctx: t.Context(), api: api, project: "hivetest" + id, image: "hive-test/" + id + ":1",
 		subnet: fmt.Sprintf("10.236.%d", rand.IntN(256)),
-		hand:   Hand{API: recorded, ProjectDir: t.TempDir(), ComposeFile: "stack/compose.yaml"},
+		hand:   Hand{API: recorded, ProjectDir: t.TempDir()},
+	}
+	b.hand.ComposeFiles = func() ([]string, error) {
+		return []string{filepath.Join(b.hand.ProjectDir, "stack", "compose.yaml")}, nil
 	}
 	t.Cleanup(b.tidy)
 	b.importImage(b.image)
@@ -152,7 +155,9 @@ func layer(t *testing.T, files map[string][]byte) []byte {
 // the bench's own.
 func (b *bench) compose(text string) *types.Project {
 	b.t.Helper()
-	file := b.hand.path(b.hand.composeFile())
+	files, err := b.hand.ComposeFiles()
+	require.NoError(b.t, err)
+	file := files[0]
 	require.NoError(b.t, os.MkdirAll(filepath.Dir(file), 0o755))
 	text = strings.NewReplacer("IMAGE", b.image, "PROJECT", b.project, "SUBNET", b.subnet).Replace(text)
 	require.NoError(b.t, os.WriteFile(file, []byte(text), 0o600))

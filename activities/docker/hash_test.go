@@ -56,7 +56,7 @@ func TestTheCopyKeepsTheHashes(t *testing.T) {
 		require.NoError(t, err, file)
 		body, err := whole.MarshalJSON()
 		require.NoError(t, err)
-		hand := Hand{ProjectDir: t.TempDir(), ComposeFile: file}
+		hand := Hand{ProjectDir: t.TempDir(), ComposeFiles: func() ([]string, error) { return []string{path}, nil }}
 		require.NoError(t, os.WriteFile(hand.path("compose.json"), body, 0o600))
 		sum := sha256.Sum256(body)
 		read, err := hand.project(t.Context(), whole.Name, "compose.json", hex.EncodeToString(sum[:]))

@@ -10,7 +10,7 @@ import (
 
 // bars are the reasons why a service cannot be rolled without downtime, each with
 // what would remove it.
-func (h Hand) bars(svc types.ServiceConfig, s runbook.Service) []string {
+func (h Hand) bars(svc types.ServiceConfig, s runbook.Service, proxied bool) []string {
 	var out []string
 	bar := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if svc.ContainerName != "" {
@@ -24,7 +24,11 @@ func (h Hand) bars(svc types.ServiceConfig, s runbook.Service) []string {
 	if s.Role == runbook.RoleApp && s.Replicas < 2 {
 		bar("%d replica: one that fails has no other beside it; set deploy.replicas to 2", s.Replicas)
 	}
-	if s.Role == runbook.RoleApp && s.Upstream == "" {
+	switch {
+	case s.Role != runbook.RoleApp:
+	case !proxied:
+		bar("no proxy in the policy: its users are connected to this very container, and nothing moves them to another; put an nginx before it and name that as proxy.service")
+	case s.Upstream == "":
 		bar("no x-hive.proxy.upstream: the proxy has no address file to move its traffic with")
 	}
 	if s.Probe == nil {

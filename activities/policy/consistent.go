@@ -7,13 +7,22 @@ import (
 )
 
 // consistent finds values that are each fine and together make no sense.
-func consistent(p runbook.Policy, at positions) []mistake {
+func consistent(file string, p runbook.Policy, at positions) []mistake {
 	var out []mistake
 	wrong := func(path, found, want string) {
-		out = append(out, mistake{RunbookFile, at.of(path), path, found, want, ""})
+		out = append(out, mistake{file, at.of(path), path, found, want, ""})
 	}
 	if p.Logs.DeleteAfter <= p.Logs.CompressAfter {
 		wrong("logs.delete_after", p.Logs.DeleteAfter.String(), "more than compress_after, "+p.Logs.CompressAfter.String())
+	}
+	if _, given := at["metrics"]; given && p.Metrics == (runbook.MetricsPolicy{}) {
+		wrong("metrics", "names neither Prometheus nor Alertmanager", "at least one of prometheus and alertmanager, or no metrics section")
+	}
+	if len(p.Baselines) > 0 && p.Metrics.Prometheus == "" {
+		wrong("baselines", "nobody to ask: metrics.prometheus is missing", "metrics.prometheus beside baselines")
+	}
+	if len(p.Readiness.ProxyPaths) > 0 && !p.Proxy.Declared() {
+		wrong("readiness.proxy_paths", "nobody to ask: there is no proxy section", "a proxy section beside proxy_paths")
 	}
 	seen := map[string]bool{}
 	for i, b := range p.Baselines {
@@ -38,20 +47,24 @@ func ordered(b runbook.Baseline) bool {
 }
 
 // agree holds the policy against the stack: the services it names must exist and
-// be what it takes them for.
-func agree(p runbook.Policy, at positions, stack runbook.Stack) error {
+// be what it takes them for. A section that is not there names nothing.
+func agree(files Layout, p runbook.Policy, at positions, stack runbook.Stack) error {
 	var out []mistake
 	named := func(path, service string, role runbook.Role) {
 		svc, ok := stack.Service(service)
 		switch {
 		case !ok:
-			out = append(out, mistake{RunbookFile, at.of(path), path, "no service " + service + " in " + ComposeFile, "one of " + names(stack, role), ""})
+			out = append(out, mistake{files.Runbook, at.of(path), path, "no service " + service + " in " + files.Stack(), "one of " + names(stack, role), ""})
 		case svc.Role != role:
-			out = append(out, mistake{RunbookFile, at.of(path), path, fmt.Sprintf("service %s has role %s in %s", service, svc.Role, ComposeFile), "a service of role " + string(role), ""})
+			out = append(out, mistake{files.Runbook, at.of(path), path, fmt.Sprintf("service %s has role %s in %s", service, svc.Role, files.Stack()), "a service of role " + string(role), ""})
 		}
 	}
-	named("proxy.service", p.Proxy.Service, runbook.RoleProxy)
-	named("database.service", p.Database.Service, runbook.RoleStore)
+	if p.Proxy.Declared() {
+		named("proxy.service", p.Proxy.Service, runbook.RoleProxy)
+	}
+	if p.Database.Declared() {
+		named("database.service", p.Database.Service, runbook.RoleStore)
+	}
 	for i, service := range p.Cache.Services {
 		named(fmt.Sprintf("cache.services[%d]", i), service, runbook.RoleStore)
 	}

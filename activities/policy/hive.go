@@ -3,7 +3,6 @@ package policy
 import (
 	"encoding/json"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -79,27 +78,38 @@ func isRole(v any) bool {
 	}
 }
 
-// extensions reads x-hive wherever it stands, and says where in the file.
+// written is a compose file as its author wrote it.
+type written struct {
+	name string
+	tree ast.Node
+	// anchors are the file's own: an alias never leaves its file.
+	anchors map[string]ast.Node
+}
+
+// extensions reads x-hive wherever it stands, and says where in which file.
 type extensions struct {
-	tree     ast.Node
-	anchors  map[string]ast.Node
+	// files are in the order in which they are merged, so the last one that has a
+	// field has the last word on it.
+	files    []written
 	mistakes []mistake
 }
 
-func newExtensions(raw []byte) *extensions {
-	e := &extensions{anchors: map[string]ast.Node{}}
-	if root, bad := parse(ComposeFile, raw); bad == nil {
-		e.tree, e.anchors = root, anchorsOf(root)
+func newExtensions(texts []composeText) *extensions {
+	e := &extensions{}
+	for _, t := range texts {
+		w := written{name: t.name, anchors: map[string]ast.Node{}}
+		if root, bad := parse(t.name, t.raw); bad == nil {
+			w.tree, w.anchors = root, anchorsOf(root)
+		}
+		e.files = append(e.files, w)
 	}
 	return e
 }
 
-func readExtensions(file string) (*extensions, error) {
-	raw, err := os.ReadFile(file)
-	if err != nil {
-		return nil, classify(err, ComposeFile, "the stack is described there")
-	}
-	return newExtensions(raw), nil
+// mistake notes what is wrong with a path of the merged files.
+func (e *extensions) mistake(where []string, path, found, want, example string) {
+	file, at := e.find(where)
+	e.mistakes = append(e.mistakes, mistake{file, at, path, found, want, example})
 }
 
 func (e *extensions) service(name string, given map[string]any) hiveService {
@@ -117,50 +127,61 @@ func (e *extensions) network(name string, given map[string]any) hiveNetwork {
 }
 
 // read decodes a value that compose-go has already merged and interpolated; its
-// mistakes are then looked up in the file as it was written.
+// mistakes are then looked up in the files as they were written.
 func (e *extensions) read(owner []string, value any, rules map[string]rule, into any) {
 	prefix := strings.Join(owner, ".") + "." + extension
 	if value == nil {
-		e.mistakes = append(e.mistakes, mistake{ComposeFile, e.find(owner), prefix, "missing", "a mapping that says at least its role", "x-hive: {role: app}"})
+		e.mistake(owner, prefix, "missing", "a mapping that says at least its role", "x-hive: {role: app}")
 		return
 	}
 	text, err := yaml.Marshal(value)
 	if err != nil {
-		e.mistakes = append(e.mistakes, mistake{ComposeFile, e.find(owner), prefix, err.Error(), "a mapping of fields", ""})
+		e.mistake(owner, prefix, err.Error(), "a mapping of fields", "")
 		return
 	}
-	root, bad := parse(ComposeFile, text)
+	root, bad := parse(extension, text)
 	if bad != nil {
-		e.mistakes = append(e.mistakes, mistake{ComposeFile, e.find(owner), prefix, bad.found, "a mapping of fields", ""})
+		e.mistake(owner, prefix, bad.found, "a mapping of fields", "")
 		return
 	}
-	d := &decoder{file: ComposeFile, rules: rules, at: positions{}}
+	d := &decoder{file: extension, rules: rules, at: positions{}}
 	d.decode(root, into)
 	for _, m := range d.mistakes {
-		m.at = e.find(append(append([]string{}, owner...), extension, m.path))
-		m.path = strings.TrimSuffix(join(prefix, m.path), ".")
-		e.mistakes = append(e.mistakes, m)
+		where := append(append([]string{}, owner...), extension, m.path)
+		e.mistake(where, strings.TrimSuffix(join(prefix, m.path), "."), m.found, m.want, m.example)
 	}
 }
 
-// find answers where a path stands in the file as written, through aliases and
-// merges; the nearest parent where the rest came from elsewhere.
-func (e *extensions) find(path []string) position {
+// find answers in which file a path stands and where, as it was written, through
+// aliases and merges; the nearest parent where the rest came from elsewhere.
+func (e *extensions) find(path []string) (file string, at position) {
 	steps := strings.Split(strings.Join(path, "."), ".")
-	at := position{}
-	n := e.tree
+	deepest := -1
+	for _, w := range e.files {
+		here, deep := w.find(steps)
+		if deep > deepest || deep == deepest && deep > 0 {
+			file, at, deepest = w.name, here, deep
+		}
+	}
+	return file, at
+}
+
+// find answers where the path stands in this file, and how many of its steps do.
+func (w written) find(steps []string) (at position, deep int) {
+	n := w.tree
 	for _, name := range steps {
-		key, value := e.child(n, name)
+		key, value := w.child(n, name)
 		if key == nil {
 			break
 		}
 		at, n = positionOf(key), value
+		deep++
 	}
-	return at
+	return at, deep
 }
 
-func (e *extensions) child(n ast.Node, name string) (key, value ast.Node) {
-	d := decoder{anchors: e.anchors}
+func (w written) child(n ast.Node, name string) (key, value ast.Node) {
+	d := decoder{anchors: w.anchors}
 	if n == nil {
 		return nil, nil
 	}
@@ -172,7 +193,7 @@ func (e *extensions) child(n ast.Node, name string) (key, value ast.Node) {
 	}
 	for _, p := range pairs {
 		if p.Key.IsMergeKey() {
-			if key, value := e.child(p.Value, name); key != nil {
+			if key, value := w.child(p.Value, name); key != nil {
 				return key, value
 			}
 		}

@@ -14,14 +14,14 @@ import (
 
 // keep writes the resolved file to the run's own directory, where only the owner
 // may read it, and answers its path, relative to the project, and its sha256.
-func (h Hand) keep(project *types.Project, run string) (path, hash string, err error) {
+func (h Hand) keep(files Layout, project *types.Project, run string) (path, hash string, err error) {
 	dir, err := runDir(run)
 	if err != nil {
 		return "", "", err
 	}
 	body, err := project.MarshalJSON()
 	if err != nil {
-		return "", "", runbook.FailCause(runbook.Refused, err, "%s cannot be written down resolved", ComposeFile)
+		return "", "", runbook.FailCause(runbook.Refused, err, "%s cannot be written down resolved", files.Stack())
 	}
 	path = filepath.Join(dir, "compose.json")
 	if err := os.MkdirAll(h.path(dir), 0o700); err != nil {

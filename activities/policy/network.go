@@ -34,8 +34,8 @@ func (h Hand) network(project *types.Project, e *extensions, out *runbook.Stack)
 		return
 	}
 	if why := rangeBar(project, key, pool, x.Replicas); why != "" {
-		e.mistakes = append(e.mistakes, mistake{ComposeFile, e.find([]string{"networks", key, extension, "replicas"}),
-			"networks." + key + ".x-hive.replicas", x.Replicas + ": " + why, "a part of the subnet that nobody else gives out", "10.231.16.0/20"})
+		e.mistake([]string{"networks", key, extension, "replicas"}, "networks."+key+".x-hive.replicas",
+			x.Replicas+": "+why, "a part of the subnet that nobody else gives out", "10.231.16.0/20")
 		return
 	}
 	out.ReplicaRange = x.Replicas

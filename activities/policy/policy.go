@@ -13,17 +13,8 @@ import (
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
-const (
-	// RunbookFile is the policy, relative to the project.
-	RunbookFile = "deploy/production/runbook.yaml"
-	// ComposeFile is the stack, relative to the project.
-	ComposeFile = "deploy/production/docker-compose.production.yml"
-	// EnvFile is read where it exists, as `docker compose` reads the one beside the
-	// compose file; hive up writes the image switch there.
-	EnvFile = "deploy/production/.env"
-	// RunsDir holds a directory of state per run, relative to the project.
-	RunsDir = "out/state/runs"
-)
+// RunsDir holds a directory of state per run, relative to the project.
+const RunsDir = "out/state/runs"
 
 // Hand reads the policy and the stack of one project.
 type Hand struct {
@@ -39,22 +30,26 @@ type Hand struct {
 // Load answers runbook.LoadPolicy.
 func (h Hand) Load(ctx context.Context, in runbook.LoadPolicyInput) (runbook.LoadPolicyOutput, error) {
 	var none runbook.LoadPolicyOutput
-	policy, at, err := readRunbook(h.ProjectDir)
+	files, err := Find(h.ProjectDir)
 	if err != nil {
 		return none, err
 	}
-	project, err := h.Project(ctx)
+	policy, at, err := h.readRunbook(files)
 	if err != nil {
 		return none, err
 	}
-	stack, err := h.stack(project)
+	project, err := h.project(ctx, files)
 	if err != nil {
 		return none, err
 	}
-	if err := agree(policy, at, stack); err != nil {
+	stack, err := h.stack(files, project, policy.Proxy.Declared())
+	if err != nil {
 		return none, err
 	}
-	stack.Compose, stack.ComposeHash, err = h.keep(project, in.Run)
+	if err := agree(files, policy, at, stack); err != nil {
+		return none, err
+	}
+	stack.Compose, stack.ComposeHash, err = h.keep(files, project, in.Run)
 	if err != nil {
 		return none, err
 	}
@@ -63,8 +58,19 @@ func (h Hand) Load(ctx context.Context, in runbook.LoadPolicyInput) (runbook.Loa
 
 // Policy reads runbook.yaml alone, for what must know the policy outside a run.
 func (h Hand) Policy() (runbook.Policy, error) {
-	p, _, err := readRunbook(h.ProjectDir)
+	files, err := Find(h.ProjectDir)
+	if err != nil {
+		return runbook.Policy{}, err
+	}
+	p, _, err := h.readRunbook(files)
 	return p, err
+}
+
+// ComposeFiles are the absolute paths of the project's compose files, in the order
+// in which they are merged.
+func (h Hand) ComposeFiles() ([]string, error) {
+	files, err := Find(h.ProjectDir)
+	return files.Absolute(h.ProjectDir), err
 }
 
 func (h Hand) path(relative string) string { return filepath.Join(h.ProjectDir, relative) }

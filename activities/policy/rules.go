@@ -36,14 +36,16 @@ func (r rule) like(example string) rule {
 var (
 	serviceName = rule{want: "the name of a service of the compose file", ok: matches(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)}
 	inside      = rule{want: "a path inside the project, relative to its root", ok: isInside}
-	webURL      = rule{want: "an http:// or https:// URL without a path's end slash", ok: isURL}
-	positive    = rule{want: "a duration above 0", example: "90s", ok: func(v any) bool { return v.(runbook.Duration) > 0 }}
-	share       = rule{want: "a share from 0 to 1", example: "0.1", ok: func(v any) bool { f := v.(float64); return f >= 0 && f <= 1 }}
-	count       = rule{want: "a whole number of at least 1", example: "3", ok: func(v any) bool { return v.(int) >= 1 }}
-	portNumber  = rule{want: "a port from 1 to 65535", ok: func(v any) bool { n := v.(int); return n >= 1 && n <= 65535 }}
-	text        = rule{want: "text that is not empty", ok: func(v any) bool { return v.(string) != "" }}
-	band        = rule{want: "a number", example: "0.1"}
-	section     = rule{want: "a mapping of fields"}
+	// insideOrNone may also be empty.
+	insideOrNone = rule{want: inside.want + `, or "" for none`, ok: func(v any) bool { return v.(string) == "" || isInside(v) }}
+	webURL       = rule{want: "an http:// or https:// URL without a path's end slash", ok: isURL}
+	positive     = rule{want: "a duration above 0", example: "90s", ok: func(v any) bool { return v.(runbook.Duration) > 0 }}
+	share        = rule{want: "a share from 0 to 1", example: "0.1", ok: func(v any) bool { f := v.(float64); return f >= 0 && f <= 1 }}
+	count        = rule{want: "a whole number of at least 1", example: "3", ok: func(v any) bool { return v.(int) >= 1 }}
+	portNumber   = rule{want: "a port from 1 to 65535", ok: func(v any) bool { n := v.(int); return n >= 1 && n <= 65535 }}
+	text         = rule{want: "text that is not empty", ok: func(v any) bool { return v.(string) != "" }}
+	band         = rule{want: "a number", example: "0.1"}
+	section      = rule{want: "a mapping of fields"}
 )
 
 // runbookRules are the rules of runbook.yaml, by path.
@@ -51,7 +53,7 @@ var runbookRules = map[string]rule{
 	"timezone":    {want: "a zone of the IANA database", example: "America/Los_Angeles", ok: isZone},
 	"environment": {want: "a short name of lower-case letters, digits and dashes", example: "production", ok: matches(`^[a-z0-9][a-z0-9-]{0,39}$`)},
 
-	"proxy":                section.like("{service: nginx, url: http://127.0.0.1:8080}").must(),
+	"proxy":                section.like("{service: nginx, url: http://127.0.0.1:8080}"),
 	"proxy.service":        serviceName.like("nginx").must(),
 	"proxy.url":            webURL.like("http://127.0.0.1:8080").must(),
 	"proxy.address_dir":    inside.like("deploy/production/nginx/upstreams"),
@@ -68,7 +70,7 @@ var runbookRules = map[string]rule{
 	"rolling.side_by_side":       count.like("3"),
 	"rolling.max_replicas":       count.like("10"),
 
-	"database":                   section.like("{service: postgres-primary, name: leanvibe_production, user: leanvibe}").must(),
+	"database":                   section.like("{service: postgres-primary, name: leanvibe_production, user: leanvibe}"),
 	"database.service":           serviceName.like("postgres-primary").must(),
 	"database.name":              text.like("leanvibe_production").must(),
 	"database.user":              text.like("leanvibe").must(),
@@ -81,12 +83,13 @@ var runbookRules = map[string]rule{
 	"database.connection_budget": share.like("0.8"),
 	"database.long_query":        positive.like("1m"),
 
-	"cache":               section.like("{services: [redis-node1, redis-node2, redis-node3]}").must(),
+	"cache":               section.like("{services: [redis-node1, redis-node2, redis-node3]}"),
 	"cache.services":      {want: "a list of at least one service", example: "[redis-node1, redis-node2, redis-node3]", required: true, ok: func(v any) bool { return len(v.([]string)) > 0 }},
 	"cache.services[]":    serviceName.like("redis-node1"),
 	"cache.port":          portNumber.like("6379"),
-	"cache.password_file": inside.like("secrets/redis_password"),
+	"cache.password_file": insideOrNone.like("secrets/redis_password"),
 	"cache.replicas":      {want: "a whole number of at least 0", example: "1", ok: func(v any) bool { return v.(int) >= 0 }},
+	"cache.cluster":       {want: "true for a Redis Cluster, false where each service is a Redis by itself", example: "false"},
 
 	"logs.directory":        inside.like("logs"),
 	"logs.compress_after":   positive.like("168h"),
@@ -94,9 +97,9 @@ var runbookRules = map[string]rule{
 	"logs.cleanup_after":    positive.like("168h"),
 	"logs.keep_generations": count.like("3"),
 
-	"metrics":              section.like("{prometheus: http://127.0.0.1:9090, alertmanager: http://127.0.0.1:9093}").must(),
-	"metrics.prometheus":   webURL.like("http://127.0.0.1:9090").must(),
-	"metrics.alertmanager": webURL.like("http://127.0.0.1:9093").must(),
+	"metrics":              section.like("{prometheus: http://127.0.0.1:9090, alertmanager: http://127.0.0.1:9093}"),
+	"metrics.prometheus":   webURL.like("http://127.0.0.1:9090"),
+	"metrics.alertmanager": webURL.like("http://127.0.0.1:9093"),
 
 	"baselines":              {want: "a list of baselines"},
 	"baselines[].metric":     text.like("Error Rate").must(),
@@ -129,14 +132,14 @@ var runbookRules = map[string]rule{
 }
 
 // defaults are the values of the fields that runbook.yaml may leave out.
-func defaults() runbook.Policy {
+func defaults(files Layout) runbook.Policy {
 	d := func(v time.Duration) runbook.Duration { return runbook.Duration(v) }
 	const day = 24 * time.Hour
 	return runbook.Policy{
 		Timezone:    "America/Los_Angeles",
 		Environment: "production",
 		Proxy: runbook.ProxyPolicy{
-			AddressDir: "deploy/production/nginx/upstreams", AccessLogDir: "logs/nginx", Quiet: d(3 * time.Second),
+			AddressDir: files.addresses, AccessLogDir: "logs/nginx", Quiet: d(3 * time.Second),
 		},
 		Rolling: runbook.RollingPolicy{
 			Monitor: d(25 * time.Second), MinRequests: 50, MaxErrorRatio: 0.01, MaxLatencyFactor: 3,

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/goccy/go-yaml"
@@ -16,19 +15,19 @@ import (
 )
 
 // readRunbook reads runbook.yaml with its defaults, and where each field stands.
-func readRunbook(projectDir string) (runbook.Policy, positions, error) {
-	raw, err := os.ReadFile(filepath.Join(projectDir, RunbookFile))
+func (h Hand) readRunbook(files Layout) (runbook.Policy, positions, error) {
+	raw, err := os.ReadFile(h.path(files.Runbook))
 	if err != nil {
-		return runbook.Policy{}, nil, classify(err, RunbookFile, "copy the one of the repository, or write one with hive init")
+		return runbook.Policy{}, nil, classify(err, files.Runbook, "copy the one of the repository, or write one with hive init")
 	}
-	p := defaults()
-	d := &decoder{file: RunbookFile, rules: runbookRules, hidden: map[string]bool{"hash": true}, at: positions{}}
-	root, bad := parse(RunbookFile, raw)
+	p := defaults(files)
+	d := &decoder{file: files.Runbook, rules: runbookRules, hidden: map[string]bool{"hash": true}, at: positions{}}
+	root, bad := parse(files.Runbook, raw)
 	if bad == nil {
 		d.decode(root, &p)
 		completeSchedules(&p)
 		if len(d.mistakes) == 0 {
-			d.mistakes = append(consistent(p, d.at), consistentSchedules(p, d.at)...)
+			d.mistakes = append(consistent(files.Runbook, p, d.at), consistentSchedules(files.Runbook, p, d.at)...)
 		}
 	} else {
 		d.mistakes = []mistake{*bad}

@@ -53,13 +53,13 @@ func completeSchedules(p *runbook.Policy) {
 
 // consistentSchedules finds schedules that would be one: an id is a schedule's name
 // and, with the date, a run's.
-func consistentSchedules(p runbook.Policy, at positions) []mistake {
+func consistentSchedules(file string, p runbook.Policy, at positions) []mistake {
 	var out []mistake
 	seen := map[string]bool{}
 	for i, s := range p.Schedules {
 		path := fmt.Sprintf("schedules[%d].id", i)
 		if seen[s.ID] {
-			out = append(out, mistake{RunbookFile, at.of(path), path, s.ID + " a second time", "each id once", ""})
+			out = append(out, mistake{file, at.of(path), path, s.ID + " a second time", "each id once", ""})
 		}
 		seen[s.ID] = true
 	}

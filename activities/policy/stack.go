@@ -8,22 +8,26 @@ import (
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
-// stack is what procedures may know of the project.
-func (h Hand) stack(project *types.Project) (runbook.Stack, error) {
-	e, err := readExtensions(h.path(ComposeFile))
+// stack is what procedures may know of the project; proxied says whether the policy
+// names a proxy.
+func (h Hand) stack(files Layout, project *types.Project, proxied bool) (runbook.Stack, error) {
+	written, err := h.composeTexts(files)
 	if err != nil {
 		return runbook.Stack{}, err
 	}
+	e := newExtensions(written)
 	out := runbook.Stack{Project: project.Name}
 	if _, ok := project.Extensions[extension]; ok {
-		e.mistakes = append(e.mistakes, mistake{ComposeFile, e.find([]string{extension}), extension,
-			"stands at the top", "it under a service or a network", ""})
+		e.mistake([]string{extension}, extension, "stands at the top", "it under a service or a network", "")
 	}
 	for _, name := range project.ServiceNames() {
 		svc := project.Services[name]
-		s, err := h.service(svc, e.service(name, svc.Extensions))
+		s, err := h.service(files, svc, e.service(name, svc.Extensions))
 		if err != nil {
 			return out, err
+		}
+		if s.Role.Rolled() {
+			s.Bars = h.bars(svc, s, proxied)
 		}
 		out.Services = append(out.Services, s)
 	}
@@ -37,10 +41,10 @@ func (h Hand) stack(project *types.Project) (runbook.Stack, error) {
 
 // service takes over names, hashes and limits, one by one: what is not named here
 // stays out of history, the environment first of all.
-func (h Hand) service(svc types.ServiceConfig, x hiveService) (runbook.Service, error) {
+func (h Hand) service(files Layout, svc types.ServiceConfig, x hiveService) (runbook.Service, error) {
 	hash, err := h.Hash(svc)
 	if err != nil {
-		return runbook.Service{}, runbook.FailCause(runbook.Refused, err, "%s: services.%s has no configuration hash", ComposeFile, svc.Name)
+		return runbook.Service{}, runbook.FailCause(runbook.Refused, err, "%s: services.%s has no configuration hash", files.Stack(), svc.Name)
 	}
 	s := runbook.Service{
 		Name: svc.Name, Role: x.Role, Order: x.Order, Replicas: svc.GetScale(), Image: svc.Image, ConfigHash: hash,
@@ -49,9 +53,6 @@ func (h Hand) service(svc types.ServiceConfig, x hiveService) (runbook.Service, 
 	}
 	if x.Proxy != nil {
 		s.Upstream, s.ProxyHealth = x.Proxy.Upstream, x.Proxy.Health
-	}
-	if s.Role.Rolled() {
-		s.Bars = h.bars(svc, s)
 	}
 	return s, nil
 }

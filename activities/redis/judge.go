@@ -114,6 +114,16 @@ func (j *judgement) own(v view, self peer) {
 	if state := fact(v.cluster, "cluster_state"); state != "ok" {
 		j.problem("%s says the cluster's state is %s", v.service, or(state, "unknown"))
 	}
+	j.persistence(v)
+	for _, p := range v.peers {
+		if p.is("fail") || p.is("fail?") || p.is("noaddr") {
+			j.problem("%s sees %s as %s", v.service, or(p.address, p.id), strings.Join(p.flags, ","))
+		}
+	}
+}
+
+// persistence judges whether the node has its data, and keeps it.
+func (j *judgement) persistence(v view) {
 	if fact(v.info, "loading") != "0" {
 		j.problem("%s is still loading its data", v.service)
 	}
@@ -122,11 +132,6 @@ func (j *judgement) own(v view, self peer) {
 	}
 	if status := fact(v.info, "aof_last_write_status"); status != "ok" {
 		j.problem("%s: its last write to the append-only file ended %q", v.service, status)
-	}
-	for _, p := range v.peers {
-		if p.is("fail") || p.is("fail?") || p.is("noaddr") {
-			j.problem("%s sees %s as %s", v.service, or(p.address, p.id), strings.Join(p.flags, ","))
-		}
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package redis is the hand on the Redis Cluster. It only looks: every node is
-// asked for its own view, because a node that has lost its slots is still called
-// fine by the others (operations.md §7).
+// Package redis is the hand on Redis: a Redis Cluster, or servers by themselves. It
+// only looks: every node is asked for its own view, because a node that has lost its
+// slots is still called fine by the others (operations.md §7).
 //
 // It never emits FLUSHDB, FLUSHALL, SWAPDB or CLUSTER RESET.
 package redis
@@ -31,7 +31,7 @@ const (
 	probeLives = 10 * time.Second
 )
 
-// Hand looks at the cluster of one project.
+// Hand looks at the Redis of one project.
 type Hand struct {
 	// ProjectDir is the absolute project root.
 	ProjectDir string
@@ -47,13 +47,17 @@ func (h Hand) Observe(ctx context.Context, in runbook.CacheInput) (runbook.Cache
 	if err != nil {
 		return runbook.CacheState{}, err
 	}
+	look, verdict := h.ask, judge
+	if !in.Cache.Clustered() {
+		look, verdict = h.askAlone, judgeAlone
+	}
 	views := make([]view, len(in.Cache.Services))
 	var wg sync.WaitGroup
 	for i, service := range in.Cache.Services {
-		wg.Go(func() { views[i] = h.ask(ctx, in, service, password) })
+		wg.Go(func() { views[i] = look(ctx, in, service, password) })
 	}
 	wg.Wait()
-	return judge(in.Cache, views), nil
+	return verdict(in.Cache, views), nil
 }
 
 func (h Hand) password(cache runbook.CachePolicy) (string, error) {
@@ -70,21 +74,29 @@ func (h Hand) password(cache runbook.CachePolicy) (string, error) {
 	return strings.TrimRight(string(raw), "\r\n"), nil
 }
 
+// dial makes a client of the view's node; it connects with the first question.
+func (h Hand) dial(ctx context.Context, in runbook.CacheInput, v *view, password string) (*redis.Client, error) {
+	ip, err := h.Locate(ctx, in.Project, v.service)
+	if err != nil {
+		return nil, err
+	}
+	v.address = net.JoinHostPort(ip, strconv.Itoa(in.Cache.Port))
+	return redis.NewClient(&redis.Options{
+		Addr: v.address, Password: password, ClientName: "hive",
+		DialTimeout: dialMax, ReadTimeout: observeMax, ContextTimeoutEnabled: true,
+		MaxRetries: -1, DialerRetries: 1, PoolSize: 1, DisableIdentity: true, Protocol: 2,
+	}), nil
+}
+
 // ask asks one node for its view and, where it is a master with slots, writes,
 // reads and deletes a key of its own.
 func (h Hand) ask(ctx context.Context, in runbook.CacheInput, service, password string) view {
 	v := view{service: service}
-	ip, err := h.Locate(ctx, in.Project, service)
+	client, err := h.dial(ctx, in, &v, password)
 	if err != nil {
 		v.err = "no address: " + runbook.Reason(err)
 		return v
 	}
-	v.address = net.JoinHostPort(ip, strconv.Itoa(in.Cache.Port))
-	client := redis.NewClient(&redis.Options{
-		Addr: v.address, Password: password, ClientName: "hive",
-		DialTimeout: dialMax, ReadTimeout: observeMax, ContextTimeoutEnabled: true,
-		MaxRetries: -1, DialerRetries: 1, PoolSize: 1, DisableIdentity: true, Protocol: 2,
-	})
 	defer client.Close()
 	nodes, err := client.ClusterNodes(ctx).Result()
 	if err == nil {
@@ -101,16 +113,15 @@ func (h Hand) ask(ctx context.Context, in runbook.CacheInput, service, password 
 		return v
 	}
 	if self := v.self(); self.master() && self.count() > 0 {
-		v.probed = probe(ctx, client, self)
+		v.probed = probe(ctx, client, keyOf(self))
 		v.writes = v.probed == ""
 	}
 	return v
 }
 
-// probe writes, reads and deletes a key that belongs to the node, and says what
-// failed, or "".
-func probe(ctx context.Context, client *redis.Client, self peer) string {
-	key, value := keyOf(self), strconv.FormatInt(time.Now().UnixNano(), 36)
+// probe writes, reads and deletes a key of ours, and says what failed, or "".
+func probe(ctx context.Context, client *redis.Client, key string) string {
+	value := strconv.FormatInt(time.Now().UnixNano(), 36)
 	if err := client.Set(ctx, key, value, probeLives).Err(); err != nil {
 		return "a write failed: " + err.Error()
 	}

@@ -19,12 +19,15 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(apptest.Run(m)) }
 
+// policyFile marks the root of a project.
+const policyFile = "deploy/production/runbook.yaml"
+
 // ledgerProject is a project with an empty ledger, and the ledger's address.
 func ledgerProject(t *testing.T) (dir, address, owner string) {
 	t.Helper()
 	dir = t.TempDir()
 	for file, content := range map[string]string{
-		projectFile: "", "secrets/ledger_key": strings.Repeat("k", 48), "secrets/ledger_password": "secret",
+		policyFile: "", "secrets/ledger_key": strings.Repeat("k", 48), "secrets/ledger_password": "secret",
 	} {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, filepath.Dir(file)), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600))
@@ -80,8 +83,8 @@ func TestLedgerVerbs(t *testing.T) {
 func TestLedgerRefusesWithAWayOut(t *testing.T) {
 	dir, address, _ := ledgerProject(t)
 	bare := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(bare, filepath.Dir(projectFile)), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(bare, projectFile), nil, 0o600))
+	require.NoError(t, os.MkdirAll(filepath.Join(bare, filepath.Dir(policyFile)), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(bare, policyFile), nil, 0o600))
 	for _, c := range []struct {
 		name string
 		args []string

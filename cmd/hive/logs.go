@@ -8,20 +8,17 @@ import (
 	"github.com/leanvibe/hive/workers/operations/view"
 )
 
-// stackProject is the compose project of the stack, platformProject that of our own services.
-const (
-	stackProject    = "leanvibe"
-	platformProject = "hive-platform"
-)
+// platformProject is the compose project of our own services.
+const platformProject = "hive-platform"
 
 func newLogs(env *environment) *cobra.Command {
 	var o view.LogOptions
 	c := &cobra.Command{
 		Use: "logs [service]", Short: "Show what services write, of one or of all",
 		Example: "  hive logs universal-orchestrator --tail 100\n  hive logs nginx --follow\n  hive logs opsworker",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: completeService,
+		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: env.completeService,
 		RunE: func(c *cobra.Command, args []string) error {
-			engine, containers, err := stackContainers(c.Context(), args)
+			engine, containers, err := env.containers(c.Context(), args)
 			if err != nil {
 				return err
 			}
@@ -34,14 +31,22 @@ func newLogs(env *environment) *cobra.Command {
 	return c
 }
 
-// stackContainers are the containers of stack and platform, or of the one service that args name.
-func stackContainers(ctx context.Context, args []string) (*view.Engine, []view.Container, error) {
+// containers are those of stack and platform, or of the one service that args name.
+func (e *environment) containers(ctx context.Context, args []string) (*view.Engine, []view.Container, error) {
+	dir, err := e.projectDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	stack, err := view.Name(ctx, dir)
+	if err != nil {
+		return nil, nil, usage(err)
+	}
 	engine, err := view.Open(ctx)
 	if err != nil {
 		return nil, nil, unreachable(err)
 	}
 	var all []view.Container
-	for _, project := range []string{stackProject, platformProject} {
+	for _, project := range []string{stack, platformProject} {
 		some, err := engine.Containers(ctx, project)
 		if err != nil {
 			_ = engine.Close()
@@ -59,11 +64,11 @@ func stackContainers(ctx context.Context, args []string) (*view.Engine, []view.C
 	return engine, all, nil
 }
 
-func completeService(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (e *environment) completeService(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	engine, containers, err := stackContainers(c.Context(), nil)
+	engine, containers, err := e.containers(c.Context(), nil)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -1,13 +1,15 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/leanvibe/hive/workers/operations/view"
 )
 
 const teach = `hive runs the procedures of the operational runbook on a Compose stack, and shows what they do.
@@ -31,6 +33,7 @@ Exit codes: 0 succeeded or planned · 1 failed · 2 wrong argument, input or fil
 // environment is what every verb is given: where the project is, where Temporal is, how to print.
 type environment struct {
 	project  string
+	sources  string
 	temporal string
 	output   string
 	out, err io.Writer
@@ -42,9 +45,6 @@ const (
 )
 
 func (e *environment) json() bool { return e.output == outputJSON }
-
-// projectFile marks the root of a project.
-const projectFile = "deploy/production/runbook.yaml"
 
 func newRoot(out, err io.Writer) *cobra.Command {
 	env := &environment{out: out, err: err}
@@ -60,7 +60,9 @@ func newRoot(out, err io.Writer) *cobra.Command {
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&env.project, "project", os.Getenv("HIVE_PROJECT_DIR"),
-		"project directory (default $HIVE_PROJECT_DIR, else the nearest parent that holds "+projectFile+")")
+		"project directory (default $HIVE_PROJECT_DIR, else the nearest parent that holds "+strings.Join(view.Marks, " or ")+")")
+	flags.StringVar(&env.sources, "hive", os.Getenv("HIVE_SOURCES"),
+		"hive's own sources, which the platform is built from (default $HIVE_SOURCES, else the project itself, else around this program)")
 	flags.StringVar(&env.temporal, "temporal", or(os.Getenv("TEMPORAL_ADDRESS"), "127.0.0.1:7233"), "Temporal server (default $TEMPORAL_ADDRESS)")
 	flags.StringVarP(&env.output, "output", "o", outputTable, "table for people, json for programs")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{outputTable, outputJSON}, cobra.ShellCompDirectiveNoFileComp))
@@ -117,8 +119,12 @@ func (e *environment) projectDir() (string, error) {
 		if err != nil {
 			return "", usage(fmt.Errorf("project %s: %w", e.project, err))
 		}
-		if _, err := os.Stat(filepath.Join(dir, projectFile)); err != nil {
-			return "", usage(fmt.Errorf("project %s holds no %s: name the project's root with --project", dir, projectFile))
+		switch found, err := view.IsProject(dir); {
+		case err != nil:
+			return "", usage(err)
+		case !found:
+			return "", usage(fmt.Errorf("project %s holds neither %s: name the project's root with --project, or write a policy for a stack of yours with `hive init`",
+				dir, strings.Join(view.Marks, " nor ")))
 		}
 		return dir, nil
 	}
@@ -127,13 +133,16 @@ func (e *environment) projectDir() (string, error) {
 		return "", usage(fmt.Errorf("working directory: %w", err))
 	}
 	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, projectFile)); err == nil {
-			return dir, nil
-		} else if !errors.Is(err, os.ErrNotExist) {
+		found, err := view.IsProject(dir)
+		if err != nil {
 			return "", usage(err)
 		}
+		if found {
+			return dir, nil
+		}
 		if dir == filepath.Dir(dir) {
-			return "", usage(fmt.Errorf("neither %s nor a parent holds %s: change into the project, or name it with --project", start, projectFile))
+			return "", usage(fmt.Errorf("neither %s nor a parent holds %s: change into the project, or name it with --project; for a stack of yours write one with `hive init`",
+				start, strings.Join(view.Marks, " or ")))
 		}
 	}
 }

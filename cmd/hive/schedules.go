@@ -10,13 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leanvibe/hive/workers/operations/schedules"
+	"github.com/leanvibe/hive/workers/operations/view"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
 func newSchedules(env *environment) *cobra.Command {
 	c := &cobra.Command{
 		Use: "schedules", Short: "What runs by itself: when next, how the last dates went; pause, resume, run now",
-		Long: "Schedules are written in " + projectFile + ", under schedules; opsworker carries a change into Temporal within a minute.\n" +
+		Long: "Schedules are written in the project's runbook.yaml, under schedules; opsworker carries a change into Temporal within a minute.\n" +
 			"Their hours are those of their zone: clocks that are put forward or back neither skip a date nor run it twice.\n" +
 			"A date that could not begin within its catch_up is missed: somebody is told once, and it is not made up for.",
 		Example: "  hive schedules list\n  hive schedules pause weekly-maintenance --note 'freeze until Monday'\n" +
@@ -52,7 +53,7 @@ func newSchedulesList(env *environment) *cobra.Command {
 
 func printSchedules(out io.Writer, all []schedules.Schedule, now time.Time) {
 	if len(all) == 0 {
-		fmt.Fprintln(out, "no schedule is in Temporal; opsworker writes those of "+projectFile+" there when it runs")
+		fmt.Fprintln(out, "no schedule is in Temporal; opsworker writes those of "+strings.Join(view.Marks, " or ")+" there when it runs")
 		return
 	}
 	var rows [][]string

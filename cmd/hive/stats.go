@@ -13,9 +13,9 @@ func newStats(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "stats [service]", Short: "Processor, memory and network of each container, once",
 		Example: "  hive stats\n  hive stats postgres-primary --output json",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: completeService,
+		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: env.completeService,
 		RunE: func(c *cobra.Command, args []string) error {
-			engine, containers, err := stackContainers(c.Context(), args)
+			engine, containers, err := env.containers(c.Context(), args)
 			if err != nil {
 				return err
 			}

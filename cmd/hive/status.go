@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/leanvibe/hive/workers/operations/bootstrap"
 	"github.com/leanvibe/hive/workers/operations/follow"
 	"github.com/leanvibe/hive/workers/operations/view"
 	"github.com/leanvibe/hive/workflows/schedule"
@@ -56,7 +57,7 @@ func (e *environment) status(ctx context.Context) error {
 		return err
 	}
 	var s standing
-	s.Services, err = services(ctx, dir)
+	s.Services, err = e.services(ctx, dir)
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
 	}
@@ -82,21 +83,24 @@ func (e *environment) status(ctx context.Context) error {
 	return nil
 }
 
-func services(ctx context.Context, dir string) ([]view.Service, error) {
+// services are those of the stack and of the platform; the stack's alone beside an error where the platform's file is
+// not known.
+func (e *environment) services(ctx context.Context, dir string) ([]view.Service, error) {
 	engine, err := view.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer engine.Close()
-	all := []view.Service{}
-	for _, file := range []string{view.Stack, view.Platform} {
-		some, err := engine.Services(ctx, dir, file)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, some...)
+	stack, err := engine.Stack(ctx, dir)
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	sources, err := bootstrap.Sources(e.sources, dir)
+	if err != nil {
+		return stack, err
+	}
+	platform, err := engine.Platform(ctx, sources, dir)
+	return append(stack, platform...), err
 }
 
 // atWork lists the procedures that run, those of a parent left out: their parent shows them.

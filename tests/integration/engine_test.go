@@ -48,7 +48,7 @@ func newStack(t *testing.T, fixtureName string) *stack {
 	file := fixture(t, fixtureName)
 	id := fmt.Sprintf("%08x", rand.Uint32())
 	s := &stack{t: t, api: api, project: "hiveit" + id, file: file, image: "hive-test/it" + id + ":1",
-		hand: docker.Hand{API: api, ProjectDir: filepath.Dir(file), ComposeFile: filepath.Base(file)}}
+		hand: docker.Hand{API: api, ProjectDir: filepath.Dir(file), ComposeFiles: func() ([]string, error) { return []string{file}, nil }}}
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	own := strings.NewReplacer("name: rich", "name: "+s.project, "hive-test/rich:1", s.image, "10.237.9.", fmt.Sprintf("10.237.%d.", rand.IntN(256)))

@@ -23,7 +23,7 @@ const bindEvery = 5 * time.Second
 // of the stack's network too, where the stack's Prometheus can reach it. The address
 // is one of this host's own, and never 0.0.0.0.
 type gateway struct {
-	// address answers where to listen; it fails while nobody can know.
+	// address answers where to listen, empty for nowhere; it fails while nobody can know.
 	address func(context.Context) (string, error)
 	// local is the process's own listener on loopback.
 	local func(context.Context) (net.Addr, error)
@@ -43,6 +43,11 @@ func (g gateway) run(ctx context.Context) error {
 	every(ctx, cmp.Or(g.every, bindEvery), func() {
 		wanted, err := g.address(ctx)
 		if err == nil && wanted == bound {
+			return
+		}
+		if err == nil && wanted == "" {
+			_ = serving.Close() // there was one, for bound is not empty
+			serving, bound = nil, ""
 			return
 		}
 		if err == nil {

@@ -146,6 +146,9 @@ func (r *reconciler) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !known.Policy.Proxy.Declared() {
+		return nil // there is nothing to keep
+	}
 	in := runbook.ProxyInput{Project: known.Stack.Project, Proxy: known.Policy.Proxy}
 	census, err := r.census(ctx, runbook.CensusInput{Project: known.Stack.Project})
 	if err != nil {

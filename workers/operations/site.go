@@ -49,11 +49,15 @@ func (s *site) name(ctx context.Context) (string, error) {
 	return project.Name, nil
 }
 
-// gateway is where the stack's own network reaches this host.
+// gateway is where the stack's own network reaches this host, empty where the stack
+// has no Prometheus that would.
 func (s *site) gateway(ctx context.Context, port string) (string, error) {
 	known, err := s.loaded(ctx)
 	if err != nil {
 		return "", err
+	}
+	if known.Policy.Metrics.Prometheus == "" {
+		return "", nil // nobody there would ask
 	}
 	project, err := s.project(ctx)
 	if err != nil {
@@ -65,7 +69,11 @@ func (s *site) gateway(ctx context.Context, port string) (string, error) {
 // stamp changes when one of the files does.
 func (s *site) stamp() string {
 	var b strings.Builder
-	for _, file := range []string{policy.ComposeFile, policy.EnvFile, policy.RunbookFile} {
+	files, err := policy.Find(s.hand.ProjectDir)
+	if err != nil {
+		return err.Error() // whoever reads the files gets the same answer
+	}
+	for _, file := range files.Files() {
 		if info, err := os.Stat(filepath.Join(s.hand.ProjectDir, file)); err == nil {
 			fmt.Fprintf(&b, "%s %d %d\n", file, info.Size(), info.ModTime().UnixNano())
 		}

@@ -28,16 +28,19 @@ type stage struct {
 	holder  runbook.Holder
 	acts    []string
 	fail    map[string]error
+	// alertmanager is where the policy says that it answers.
+	alertmanager string
 }
 
 func newStage() *stage {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	s := &stage{env: suite.NewTestWorkflowEnvironment(), fail: map[string]error{}}
+	s := &stage{env: suite.NewTestWorkflowEnvironment(), fail: map[string]error{}, alertmanager: "http://alerts"}
 	s.env.SetTestTimeout(time.Minute)
 	s.env.RegisterWorkflowWithOptions(Lock, workflow.RegisterOptions{Name: LockName})
 	runbook.LoadPolicy.Bind(s.env, func(context.Context, runbook.LoadPolicyInput) (runbook.LoadPolicyOutput, error) {
-		return runbook.LoadPolicyOutput{Policy: runbook.Policy{Hash: "p", Rolling: runbook.RollingPolicy{LockWait: runbook.Duration(time.Minute)}}}, s.fail["policy"]
+		return runbook.LoadPolicyOutput{Policy: runbook.Policy{Hash: "p", Rolling: runbook.RollingPolicy{LockWait: runbook.Duration(time.Minute)},
+			Metrics: runbook.MetricsPolicy{Alertmanager: s.alertmanager}}}, s.fail["policy"]
 	})
 	runbook.SendNotice.Bind(s.env, func(_ context.Context, in runbook.NoticeInput) (runbook.NoticeOutput, error) {
 		s.notices = append(s.notices, in)
@@ -182,6 +185,18 @@ func TestARunGoesOnWithoutAlertmanager(t *testing.T) {
 	})
 	require.Equal(t, runbook.Succeeded, report.Outcome)
 	require.Contains(t, fmt.Sprint(report.Findings), "alerts could not be silenced")
+}
+
+func TestAStackWithoutAlertmanagerHasNothingToSilence(t *testing.T) {
+	s := newStage()
+	s.alertmanager = ""
+	report := s.run(t, runbook.Options{}, func(ctx workflow.Context, r *Run) error {
+		r.Silence(ctx, "service:hub", map[string]string{"service": "hub"})
+		return set(ctx, r, "a")
+	})
+	require.Equal(t, []string{"a"}, s.acts)
+	require.Equal(t, runbook.Succeeded, report.Outcome)
+	require.Empty(t, report.Findings)
 }
 
 func TestLocksAreTakenOnceAndReleased(t *testing.T) {

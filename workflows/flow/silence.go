@@ -26,6 +26,9 @@ type silence struct {
 // that all must match, for as long as the run lasts. An Alertmanager that is away
 // does not stop a run: it is a finding, and alerts may go out.
 func (r *Run) Silence(ctx workflow.Context, resource string, matchers map[string]string) {
+	if r.Policy.Metrics.Alertmanager == "" {
+		return // the stack has none that could alert
+	}
 	in := runbook.SilenceInput{
 		Fence: r.Fence(resource), URL: r.Policy.Metrics.Alertmanager, Matchers: matchers, For: runbook.Duration(silenceFor),
 		Comment: r.frame.Name + " changes " + resource, Run: r.report.Run + "#" + resource,

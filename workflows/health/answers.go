@@ -20,8 +20,12 @@ type question struct {
 	behind bool
 }
 
-// proxyQuestions are the health paths through the users' front door, each once.
+// proxyQuestions are the health paths through the users' front door, each once; none
+// where there is no such door.
 func proxyQuestions(stack runbook.Stack, policy runbook.Policy) []question {
+	if !policy.Proxy.Declared() {
+		return nil
+	}
 	var out []question
 	seen := map[string]bool{}
 	add := func(path string) {

@@ -118,6 +118,13 @@ func (v *verdict) check(name, well string) Check {
 	return Check{Name: name, Verdict: v.severity, What: strings.Join(v.said, "; "), Required: true}
 }
 
+// notDeclared is the one line of a part that the policy has no section for: it was
+// not looked at, which is never good, and does not bar, because nobody said that the
+// stack has one.
+func notDeclared(section string) Check {
+	return Check{Name: section, Verdict: runbook.NoData, What: "not in the policy, so not looked at; where the stack has one, add " + section + " to runbook.yaml"}
+}
+
 // unseen is the check of something that could not be observed.
 func unseen(name string, err error) Check {
 	return Check{Name: name, Verdict: runbook.NoData, What: runbook.Reason(err), Required: true}

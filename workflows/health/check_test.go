@@ -109,7 +109,7 @@ func TestJudgeAnswer(t *testing.T) {
 
 func TestQuestions(t *testing.T) {
 	stack := runbook.Stack{Services: []runbook.Service{hub(2), {Name: "no-probe"}}}
-	policy := runbook.Policy{Proxy: runbook.ProxyPolicy{URL: "http://p"}, Readiness: runbook.ReadinessPolicy{ProxyPaths: []string{"/health", "/health/communication-hub"}}}
+	policy := runbook.Policy{Proxy: runbook.ProxyPolicy{Service: "nginx", URL: "http://p"}, Readiness: runbook.ReadinessPolicy{ProxyPaths: []string{"/health", "/health/communication-hub"}}}
 	require.Len(t, proxyQuestions(stack, policy), 2, "each path once")
 	stopped := replica("hub-2", "10.231.16.2")
 	stopped.State = "exited"

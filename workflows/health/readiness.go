@@ -43,7 +43,9 @@ func RunReadinessCheck(ctx workflow.Context, in ReadinessCheckInput) (runbook.Re
 			for _, c := range checks {
 				r.Find(c.Verdict, c.Name, c.What)
 			}
-			r.Find(runbook.Good, "baselines", BandDecision)
+			if len(r.Policy.Baselines) > 0 {
+				r.Find(runbook.Good, "baselines", BandDecision)
+			}
 			r.Page(ctx, table(checks))
 			if !Ready(checks) {
 				return fmt.Errorf("not ready: %s", Reason(checks))
@@ -65,20 +67,32 @@ func look(ctx workflow.Context, r *flow.Run) ([]Check, error) {
 		func(ctx workflow.Context) error { return lookAtContainers(ctx, r, &sights[0]) },
 		func(ctx workflow.Context) error { return lookThroughProxy(ctx, r, &sights[1]) },
 		func(ctx workflow.Context) error {
+			if !r.Policy.Database.Declared() {
+				return sights[2].add(ctx, notDeclared("database"))
+			}
 			state, err := flow.Do(ctx, r, runbook.ObserveDatabase, r.Policy.Database.Name,
 				runbook.DatabaseInput{Project: r.Stack.Project, Database: r.Policy.Database})
 			return sights[2].add(ctx, judgeDatabase(r.Policy.Database, state, err))
 		},
 		func(ctx workflow.Context) error {
+			if !r.Policy.Cache.Declared() {
+				return sights[3].add(ctx, notDeclared("cache"))
+			}
 			state, err := flow.Do(ctx, r, runbook.ObserveCache, "redis",
 				runbook.CacheInput{Project: r.Stack.Project, Cache: r.Policy.Cache})
 			return sights[3].add(ctx, judgeCache(r.Policy.Cache, state, err))
 		},
 		func(ctx workflow.Context) error {
+			if r.Policy.Metrics.Prometheus == "" {
+				return sights[4].add(ctx, notDeclared("metrics.prometheus"))
+			}
 			state, err := flow.Do(ctx, r, runbook.ObserveMetrics, "prometheus", runbook.MetricsInput{URL: r.Policy.Metrics.Prometheus})
 			return sights[4].add(ctx, judgeMetrics(state, err))
 		},
 		func(ctx workflow.Context) error {
+			if r.Policy.Metrics.Alertmanager == "" {
+				return sights[5].add(ctx, notDeclared("metrics.alertmanager"))
+			}
 			state, err := flow.Do(ctx, r, runbook.ListAlerts, "alertmanager", runbook.AlertsInput{URL: r.Policy.Metrics.Alertmanager})
 			return sights[5].add(ctx, judgeAlerts(state, err))
 		},
@@ -87,6 +101,9 @@ func look(ctx workflow.Context, r *flow.Run) ([]Check, error) {
 			return sights[6].add(ctx, judgeHost(r.Policy.Readiness, found, err)...)
 		},
 		func(ctx workflow.Context) error {
+			if r.Policy.Metrics.Prometheus == "" {
+				return ctx.Err() // the policy has no baselines then
+			}
 			samples, err := flow.Do(ctx, r, runbook.QueryMetrics, "baselines", runbook.QueriesInput{
 				MetricsInput: runbook.MetricsInput{URL: r.Policy.Metrics.Prometheus}, Queries: baselineQueries(r.Policy.Baselines),
 			})
@@ -127,11 +144,18 @@ func lookAtContainers(ctx workflow.Context, r *flow.Run, s *sight) error {
 			return err
 		},
 		func(ctx workflow.Context) error {
+			if !r.Policy.Proxy.Declared() {
+				return ctx.Err()
+			}
 			proxy, proxied = flow.Do(ctx, r, runbook.ObserveProxy, r.Policy.Proxy.Service,
 				runbook.ProxyInput{Project: r.Stack.Project, Proxy: r.Policy.Proxy})
 			return ctx.Err()
 		})
-	s.checks = append(censusChecks(r.Stack, census, images), append(asked, judgeProxy(r.Stack, census, proxy, proxied))...)
+	front := notDeclared("proxy")
+	if r.Policy.Proxy.Declared() {
+		front = judgeProxy(r.Stack, census, proxy, proxied)
+	}
+	s.checks = append(censusChecks(r.Stack, census, images), append(asked, front)...)
 	return err
 }
 

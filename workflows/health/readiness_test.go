@@ -20,6 +20,7 @@ type stackSeen struct {
 	answers map[string]runbook.Answer
 	cache   runbook.CacheState
 	metrics error
+	policy  func(*runbook.LoadPolicyOutput)
 	proxy   runbook.ProxyState
 }
 
@@ -44,7 +45,13 @@ func (s *stackSeen) check(t *testing.T) runbook.Report {
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(time.Minute)
 	ReadinessCheck.Bind(env, RunReadinessCheck)
-	runbook.LoadPolicy.Bind(env, func(context.Context, runbook.LoadPolicyInput) (runbook.LoadPolicyOutput, error) { return loaded(), nil })
+	runbook.LoadPolicy.Bind(env, func(context.Context, runbook.LoadPolicyInput) (runbook.LoadPolicyOutput, error) {
+		out := loaded()
+		if s.policy != nil {
+			s.policy(&out)
+		}
+		return out, nil
+	})
 	runbook.TakeCensus.Bind(env, func(context.Context, runbook.CensusInput) (runbook.Census, error) { return s.census, nil })
 	runbook.ResolveImage.Bind(env, func(_ context.Context, in runbook.ResolveImageInput) (runbook.ResolvedImage, error) {
 		return runbook.ResolvedImage{Image: in.Image, LocalID: "i"}, nil
@@ -105,7 +112,9 @@ func loaded() runbook.LoadPolicyOutput {
 	return runbook.LoadPolicyOutput{
 		Policy: runbook.Policy{
 			Hash: "sha256:p", Proxy: runbook.ProxyPolicy{Service: "nginx", URL: "http://proxy"},
+			Database:  runbook.DatabasePolicy{Service: "postgres-primary", Name: "leanvibe_production"},
 			Cache:     runbook.CachePolicy{Services: []string{"redis-node1"}},
+			Metrics:   runbook.MetricsPolicy{Prometheus: "http://prometheus", Alertmanager: "http://alertmanager"},
 			Baselines: []runbook.Baseline{{Metric: "Memory Usage", Query: "mem", Better: "lower", Excellent: 200, Good: 300, Warning: 400, Critical: 500, Unit: "MB", Required: true}},
 			Readiness: runbook.ReadinessPolicy{MinDiskFree: 0.1, MinMemoryFree: 0.05, ProxyPaths: []string{"/health"}},
 		},
@@ -147,4 +156,34 @@ func TestNotReadyNamesTheCulprit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the policy has no section for is said as not looked at: it is never good, it
+// bars nothing, and nobody is asked for it.
+func TestWhatTheStackHasNotIsNotLookedAt(t *testing.T) {
+	s := healthySeen()
+	s.metrics = runbook.Fail(runbook.Unreachable, "nobody is there")
+	s.cache = runbook.CacheState{}
+	s.policy = func(out *runbook.LoadPolicyOutput) {
+		out.Policy.Proxy, out.Policy.Database, out.Policy.Cache = runbook.ProxyPolicy{}, runbook.DatabasePolicy{}, runbook.CachePolicy{}
+		out.Policy.Metrics, out.Policy.Baselines, out.Policy.Readiness.ProxyPaths = runbook.MetricsPolicy{}, nil, nil
+	}
+	report := s.check(t)
+	require.Equal(t, runbook.Succeeded, report.Outcome, report.Reason)
+	said := map[string]runbook.Finding{}
+	for _, f := range report.Findings {
+		require.NotContains(t, said, f.Target)
+		said[f.Target] = f
+	}
+	for _, section := range []string{"proxy", "database", "cache", "metrics.prometheus", "metrics.alertmanager"} {
+		require.Equal(t, runbook.NoData, said[section].Severity, section)
+		require.Contains(t, said[section].What, "not in the policy", section)
+	}
+	for _, row := range []string{"redis cluster", "prometheus", "alerts", "baselines", "health through the proxy: /health"} {
+		require.NotContains(t, said, row)
+	}
+	for _, step := range report.Steps {
+		require.NotContains(t, []string{"proxy.Observe", "database.Observe", "cache.Observe", "metrics.Observe", "metrics.Query", "alerts.List"}, step.Name)
+	}
+	require.Equal(t, runbook.Good, said["census: communication-hub"].Severity)
 }

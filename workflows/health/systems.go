@@ -39,8 +39,11 @@ func judgeDatabase(policy runbook.DatabasePolicy, s runbook.DatabaseState, err e
 		s.Connections, s.MaxConnections, Bytes(s.SizeBytes), policy.LongQuery))
 }
 
-// judgeCache judges the cluster as every node sees it.
+// judgeCache judges Redis as every node sees it.
 func judgeCache(policy runbook.CachePolicy, s runbook.CacheState, err error) Check {
+	if !policy.Clustered() {
+		return judgeServers(policy, s, err)
+	}
 	const name, slots = "redis cluster", 16384
 	if err != nil {
 		return unseen(name, err)
@@ -67,6 +70,43 @@ func judgeCache(policy runbook.CachePolicy, s runbook.CacheState, err error) Che
 		v.add(runbook.Critical, fmt.Sprintf("%d of %d nodes answered", len(s.Nodes), len(policy.Services)))
 	}
 	return v.check(name, fmt.Sprintf("%d nodes agree on %d slots, every master writes and reads", len(s.Nodes), s.SlotsCovered))
+}
+
+// judgeServers judges each Redis that is no node of a cluster.
+func judgeServers(policy runbook.CachePolicy, s runbook.CacheState, err error) Check {
+	const name = "redis"
+	if err != nil {
+		return unseen(name, err)
+	}
+	var v verdict
+	var seen []string
+	for _, n := range s.Nodes {
+		said := fmt.Sprintf("%s is a %s with %s in memory", n.Service, n.Role, Bytes(n.UsedBytes))
+		if n.LimitBytes > 0 {
+			said += " of " + Bytes(n.LimitBytes)
+		}
+		seen = append(seen, said)
+		switch full := float64(n.UsedBytes) / float64(max(n.LimitBytes, 1)); {
+		case n.Err != "":
+			v.add(runbook.Critical, n.Service+": "+n.Err)
+		case n.Role != "master" && !n.LinkUp:
+			v.add(runbook.Warning, n.Service+" has lost its master: one more failure loses writes")
+		case n.LimitBytes > 0 && full >= 0.95:
+			v.add(runbook.Critical, said+": at its limit it refuses writes")
+		case n.LimitBytes > 0 && full >= 0.8:
+			v.add(runbook.Warning, said+": at its limit it refuses writes")
+		}
+	}
+	for _, p := range s.Problems {
+		v.add(runbook.Critical, p)
+	}
+	if !s.Written && len(v.said) == 0 {
+		v.add(runbook.Critical, "a keyed write, read and delete did not pass on every master")
+	}
+	if missing := len(policy.Services) - len(s.Nodes); missing > 0 {
+		v.add(runbook.Critical, fmt.Sprintf("%d of %d servers answered", len(s.Nodes), len(policy.Services)))
+	}
+	return v.check(name, strings.Join(seen, ", ")+"; its data is there and kept, it writes and reads")
 }
 
 // judgeMetrics judges Prometheus itself: without it the baselines are blind.

@@ -131,3 +131,38 @@ func TestJudgeProxy(t *testing.T) {
 		})
 	}
 }
+
+func TestJudgeServers(t *testing.T) {
+	no := false
+	policy := runbook.CachePolicy{Services: []string{"redis"}, Cluster: &no}
+	one := func(n runbook.CacheNode, problems ...string) runbook.CacheState {
+		return runbook.CacheState{Nodes: []runbook.CacheNode{n}, Written: len(problems) == 0 && n.Err == "", Problems: problems}
+	}
+	master := func(used, limit int64) runbook.CacheNode {
+		return runbook.CacheNode{Service: "redis", Role: "master", LinkUp: true, UsedBytes: used, LimitBytes: limit}
+	}
+	for name, c := range map[string]struct {
+		state runbook.CacheState
+		want  runbook.Severity
+		says  string
+	}{
+		"well":              {one(master(1<<20, 0)), runbook.Good, "redis is a master with 1.0 MiB in memory; its data is there and kept, it writes and reads"},
+		"room left":         {one(master(1<<20, 4<<20)), runbook.Good, "1.0 MiB in memory of 4.0 MiB"},
+		"little room left":  {one(master(85, 100)), runbook.Warning, "at its limit it refuses writes"},
+		"no room left":      {one(master(96, 100)), runbook.Critical, "at its limit it refuses writes"},
+		"does not answer":   {one(runbook.CacheNode{Service: "redis", Err: "does not answer"}), runbook.Critical, "redis: does not answer"},
+		"a save failed":     {one(master(1, 0), `redis: its last background save ended "err"`), runbook.Critical, "background save"},
+		"lost its master":   {one(runbook.CacheNode{Service: "redis", Role: "replica"}), runbook.Warning, "has lost its master"},
+		"one is away":       {runbook.CacheState{Written: true}, runbook.Critical, "0 of 1 servers answered"},
+		"nothing was wrote": {runbook.CacheState{Nodes: []runbook.CacheNode{master(1, 0)}}, runbook.Critical, "did not pass on every master"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := judgeCache(policy, c.state, nil)
+			require.Equal(t, "redis", got.Name)
+			require.Equal(t, c.want, got.Verdict)
+			require.Contains(t, got.What, c.says)
+			require.True(t, got.Required)
+		})
+	}
+	require.Equal(t, runbook.NoData, judgeCache(policy, runbook.CacheState{}, runbook.Fail(runbook.Missing, "no password")).Verdict)
+}

@@ -15,6 +15,9 @@ func RunDatabaseMaintenance(ctx workflow.Context, in DatabaseMaintenanceInput) (
 	return flow.Conduct(ctx, flow.Frame{Name: DatabaseMaintenance.Name, Options: in.Options, Files: files(DatabaseMaintenance.ID(in))},
 		func(ctx workflow.Context, r *flow.Run) error {
 			db := r.Policy.Database
+			if !db.Declared() {
+				return runbook.Fail(runbook.Refused, "the policy names no database: add a database section to runbook.yaml (service, name, user), and its password to the file that database.password_file names")
+			}
 			until := workflow.Now(ctx).Add(in.Window.Or(db.Window.D()))
 			if !in.Plan {
 				if err := r.Take(ctx, flow.Procedure(DatabaseMaintenance.Name), flow.Database(db.Name)); err != nil {

@@ -18,10 +18,12 @@ func observe(ctx workflow.Context, r *flow.Run) (observed, error) {
 			o.census, err = flow.Do(ctx, r, runbook.TakeCensus, r.Stack.Project, runbook.CensusInput{Project: r.Stack.Project})
 			return err
 		},
-		func(ctx workflow.Context) (err error) {
+	}
+	if r.Policy.Proxy.Declared() {
+		parts = append(parts, func(ctx workflow.Context) (err error) {
 			o.proxy, err = flow.Do(ctx, r, runbook.ObserveProxy, r.Policy.Proxy.Service, proxyOf(r))
 			return err
-		},
+		})
 	}
 	for _, image := range images(r.Stack) {
 		parts = append(parts, func(ctx workflow.Context) error {
@@ -50,8 +52,12 @@ func proxyOf(r *flow.Run) runbook.ProxyInput {
 	return runbook.ProxyInput{Project: r.Stack.Project, Proxy: r.Policy.Proxy}
 }
 
-// probeURLs are the health paths through the proxy of the services that change.
+// probeURLs are the health paths through the proxy of the services that change; none
+// where there is no proxy.
 func probeURLs(r *flow.Run, services []runbook.Service) []string {
+	if !r.Policy.Proxy.Declared() {
+		return nil
+	}
 	var out []string
 	for _, svc := range services {
 		if svc.ProxyHealth != "" {

@@ -66,6 +66,17 @@ type rollDecision struct {
 	Rolls    []serviceRoll
 	Changes  []runbook.Change
 	Findings []runbook.Finding
+	// Barred are the services that ought to be rolled and must not be, with why.
+	Barred []string
+}
+
+// refusal is the end of a roll that was asked for and can do nothing of what there
+// is to do; as a part of another procedure it is only told.
+func (d rollDecision) refusal(options runbook.Options) error {
+	if len(d.Rolls) > 0 || len(d.Barred) == 0 || options.Trigger == runbook.TriggerParent {
+		return nil
+	}
+	return runbook.Fail(runbook.Refused, "nothing can be rolled without downtime: %s", strings.Join(d.Barred, "; "))
 }
 
 // decideRoll decides what a roll has to do. names are the services asked for,
@@ -90,6 +101,7 @@ func decideRoll(o observed, names []string, force bool) (rollDecision, error) {
 			}
 			d.Findings = append(d.Findings, runbook.Finding{Severity: runbook.Warning, Target: svc.Name,
 				What: "found, not rolled (" + r.Why + "): " + strings.Join(svc.Bars, "; ")})
+			d.Barred = append(d.Barred, svc.Name+" ("+r.Why+"): "+strings.Join(svc.Bars, "; "))
 			continue
 		}
 		d.Rolls = append(d.Rolls, r)

@@ -72,6 +72,9 @@ func (s *roll) awaited(ctx workflow.Context, m member, step, none string, look f
 // supply sends requests through the proxy until the replica's share of them is
 // enough.
 func (s *roll) supply(ctx workflow.Context, m member, wanted int) error {
+	if !s.run.Policy.Proxy.Declared() {
+		return fmt.Errorf("%s: users gave it no work, and the policy names no proxy that it could be given some through", s.svc.Name)
+	}
 	in := runbook.SupplyInput{URL: s.run.Policy.Proxy.URL + s.svc.ProxyHealth, Window: runbook.Duration(supplyFor)}
 	if s.svc.Supply != nil {
 		in.URL, in.Post = s.run.Policy.Proxy.URL+s.svc.Supply.Path, s.svc.Supply.Post

@@ -31,6 +31,9 @@ func RunRollingRestart(ctx workflow.Context, in RollingRestartInput) (runbook.Re
 				return err
 			}
 			r.FindAll(decided.Findings)
+			if err := decided.refusal(in.Options); err != nil {
+				return err
+			}
 			if err := r.Decided(ctx, decided.Changes); err != nil {
 				return err
 			}
@@ -90,6 +93,10 @@ func rollAll(ctx workflow.Context, r *flow.Run, seen observed, plans []serviceRo
 // run did no worse, but its evidence is thinner, and that is said. What follows
 // changed counts as after the run.
 func measure(ctx workflow.Context, r *flow.Run, changed time.Time) error {
+	if !r.Policy.Proxy.Declared() {
+		r.Find(runbook.NoData, "traffic", "not in the policy: without a proxy nobody has counted what users saw of the run")
+		return nil
+	}
 	traffic, err := flow.Do(ctx, r, runbook.MeasureTraffic, r.Policy.Proxy.Service, runbook.MeasureTrafficInput{
 		ProxyInput: proxyOf(r), Started: r.Begun(), Finished: changed,
 	})

@@ -61,6 +61,9 @@ func showScalable(r *flow.Run) error {
 
 // connections reads the database's budget: more replicas take more of it.
 func connections(ctx workflow.Context, r *flow.Run) (runbook.DatabaseState, error) {
+	if !r.Policy.Database.Declared() {
+		return runbook.DatabaseState{}, nil // no budget that more replicas could exceed
+	}
 	return flow.Do(ctx, r, runbook.ObserveDatabase, r.Policy.Database.Name,
 		runbook.DatabaseInput{Project: r.Stack.Project, Database: r.Policy.Database})
 }

@@ -28,7 +28,9 @@ func RunWeeklyMaintenance(ctx workflow.Context, in WeeklyMaintenanceInput) (runb
 				return err
 			}
 			// Database Maintenance: vacuum, analyze, reindex if needed, bloat.
-			if _, err := flow.Child(ctx, r, DatabaseMaintenance, DatabaseMaintenanceInput{Options: under}); err != nil {
+			if !r.Policy.Database.Declared() {
+				r.Skip(ctx, DatabaseMaintenance.Name, "database", noDatabase)
+			} else if _, err := flow.Child(ctx, r, DatabaseMaintenance, DatabaseMaintenanceInput{Options: under}); err != nil {
 				return err
 			}
 			// Log Management: compress, delete, docker clean-up.
@@ -47,9 +49,15 @@ func RunWeeklyMaintenance(ctx workflow.Context, in WeeklyMaintenanceInput) (runb
 		})
 }
 
+// noDatabase is why a part of the page has nothing to work on.
+const noDatabase = "not in the policy: the stack has no database section"
+
 // weeklyLocks are the locks of every part, taken once.
 func weeklyLocks(r *flow.Run, services []runbook.Service) []string {
-	return append(rollLocks(WeeklyMaintenance.Name, services),
-		flow.Procedure(RollingRestart.Name), flow.Procedure(DatabaseMaintenance.Name), flow.Procedure(LogManagement.Name),
-		flow.Database(r.Policy.Database.Name), flow.Logs)
+	locks := append(rollLocks(WeeklyMaintenance.Name, services),
+		flow.Procedure(RollingRestart.Name), flow.Procedure(DatabaseMaintenance.Name), flow.Procedure(LogManagement.Name), flow.Logs)
+	if r.Policy.Database.Declared() {
+		locks = append(locks, flow.Database(r.Policy.Database.Name))
+	}
+	return locks
 }

@@ -51,7 +51,9 @@ type world struct {
 	// onAct is called before every act, with its number.
 	onAct func(int)
 	held  *runbook.Holder
-	db    databaseWorld
+	// policy changes what the run is given of the policy and the stack.
+	policy func(*runbook.LoadPolicyOutput)
+	db     databaseWorld
 }
 
 func newWorld(t *testing.T) *world {
@@ -165,7 +167,11 @@ func (w *world) picture() []string {
 
 func (w *world) bind(r runbook.Registry) {
 	runbook.LoadPolicy.Bind(r, func(context.Context, runbook.LoadPolicyInput) (runbook.LoadPolicyOutput, error) {
-		return w.loaded(), nil
+		out := w.loaded()
+		if w.policy != nil {
+			w.policy(&out)
+		}
+		return out, nil
 	})
 	w.bindContainers(r)
 	w.bindReplicas(r)

@@ -17,12 +17,16 @@ type CacheNode struct {
 	// LinkUp is a replica's link to its master.
 	LinkUp bool   `json:"linkUp"`
 	Err    string `json:"err,omitempty"`
+	// UsedBytes of memory, and LimitBytes at which a Redis by itself begins to refuse
+	// writes; 0 where it has no such limit, or throws keys away instead.
+	UsedBytes  int64 `json:"usedBytes,omitempty"`
+	LimitBytes int64 `json:"limitBytes,omitempty"`
 }
 
-// CacheState is the cluster seen from every node.
+// CacheState is the cluster seen from every node, or each Redis by itself.
 type CacheState struct {
 	Nodes []CacheNode `json:"nodes"`
-	// SlotsCovered of 16384, by the views of all nodes together.
+	// SlotsCovered of 16384, by the views of all nodes together; 0 without a cluster.
 	SlotsCovered int `json:"slotsCovered"`
 	// Problems name each disagreement, open slot, lost link, failed write.
 	Problems []string `json:"problems"`

@@ -1,7 +1,8 @@
 package runbook
 
 // Policy is runbook.yaml as read at the start of a run; a later edit never
-// changes a running procedure.
+// changes a running procedure. A stack without a proxy, a database, a cache or
+// metrics has no such section; each says by Declared whether it is there.
 type Policy struct {
 	// Timezone is an IANA name; default America/Los_Angeles.
 	Timezone string `json:"timezone"`
@@ -36,6 +37,9 @@ type ProxyPolicy struct {
 	// is stopped: keepalive_min_timeout + 1 s.
 	Quiet Duration `json:"quiet"`
 }
+
+// Declared says whether the stack has a front door that hive may move traffic with.
+func (p ProxyPolicy) Declared() bool { return p.Service != "" }
 
 // RollingPolicy bounds a roll.
 type RollingPolicy struct {
@@ -85,15 +89,29 @@ type DatabasePolicy struct {
 	LongQuery Duration `json:"longQuery"`
 }
 
-// CachePolicy says how to reach the Redis Cluster.
+// Declared says whether the stack has a database to look after.
+func (d DatabasePolicy) Declared() bool { return d.Service != "" }
+
+// CachePolicy says how to reach Redis: a Redis Cluster, or servers by themselves.
 type CachePolicy struct {
 	// Services are the Compose services of its nodes.
-	Services     []string `json:"services"`
-	Port         int      `json:"port"`
-	PasswordFile string   `json:"passwordFile"`
+	Services []string `json:"services"`
+	Port     int      `json:"port"`
+	// PasswordFile is relative to the project; empty for a Redis without a password.
+	PasswordFile string `json:"passwordFile"`
 	// Replicas per master that readiness expects.
 	Replicas int `json:"replicas"`
+	// Cluster is false where each service is a Redis by itself; nil means true. It is
+	// said here and not asked of Redis: a node that came back without its cluster
+	// would call itself a Redis in good order.
+	Cluster *bool `json:"cluster,omitempty"`
 }
+
+// Declared says whether the stack has a Redis to look at.
+func (c CachePolicy) Declared() bool { return len(c.Services) > 0 }
+
+// Clustered says whether the services are nodes of one Redis Cluster.
+func (c CachePolicy) Clustered() bool { return c.Cluster == nil || *c.Cluster }
 
 // LogPolicy bounds log care.
 type LogPolicy struct {
@@ -107,7 +125,8 @@ type LogPolicy struct {
 	KeepGenerations int `json:"keepGenerations"`
 }
 
-// MetricsPolicy says where Prometheus and Alertmanager answer.
+// MetricsPolicy says where Prometheus and Alertmanager answer; one that the stack
+// has not is empty.
 type MetricsPolicy struct {
 	Prometheus   string `json:"prometheus"`
 	Alertmanager string `json:"alertmanager"`

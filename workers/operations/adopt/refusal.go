@@ -1,10 +1,8 @@
 package adopt
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/leanvibe/hive/activities/policy"
 	"github.com/leanvibe/hive/workflows/runbook"
@@ -18,13 +16,12 @@ func refusal(text string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // what stays behind is one small file
-	file := filepath.Join(dir, policy.RunbookFile)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, PolicyFile), []byte(text), 0o600); err != nil {
 		return "", err
 	}
 	_, err = policy.Hand{ProjectDir: dir}.Policy()
 	if err == nil {
 		return "", nil
 	}
-	return strings.ReplaceAll(runbook.Reason(err), policy.RunbookFile, PolicyFile), nil
+	return runbook.Reason(err), nil
 }

@@ -3,19 +3,20 @@ package view
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/leanvibe/hive/activities/policy"
+	"github.com/leanvibe/hive/workflows/runbook"
 )
 
-// Stack and Platform are the two compose files of a project, relative to its root.
-const (
-	Stack    = "deploy/production/docker-compose.production.yml"
-	Platform = "deploy/platform/docker-compose.platform.yml"
-)
+// platformFile is the platform's compose file, relative to hive's sources.
+const platformFile = "deploy/platform/docker-compose.platform.yml"
 
 // Service is one row of `hive status`: what the file wants beside what runs.
 type Service struct {
@@ -35,13 +36,26 @@ func (s Service) Good() bool {
 	return s.Running == s.Desired && (s.Healthy == nil || *s.Healthy == s.Desired)
 }
 
-// Services reads a compose file and counts what runs of it. A container whose service the file does not know gets a row
-// of its own with 0 desired.
-func (e *Engine) Services(ctx context.Context, dir, file string) ([]Service, error) {
-	project, err := load(ctx, filepath.Join(dir, file))
+// Stack counts what runs of the project's own services. A container whose service its files do not know gets a row of
+// its own with 0 desired.
+func (e *Engine) Stack(ctx context.Context, dir string) ([]Service, error) {
+	project, err := policy.Hand{ProjectDir: dir}.Project(ctx)
+	if err != nil {
+		return nil, errors.New(runbook.Reason(err))
+	}
+	return e.services(ctx, project)
+}
+
+// Platform counts what runs of the platform, whose compose file lies in hive's sources, for the project.
+func (e *Engine) Platform(ctx context.Context, sources, dir string) ([]Service, error) {
+	project, err := load(ctx, filepath.Join(sources, platformFile), "HIVE_PROJECT_DIR="+dir)
 	if err != nil {
 		return nil, err
 	}
+	return e.services(ctx, project)
+}
+
+func (e *Engine) services(ctx context.Context, project *types.Project) ([]Service, error) {
 	containers, err := e.Containers(ctx, project.Name)
 	if err != nil {
 		return nil, err
@@ -86,9 +100,9 @@ func (s *Service) count(c Container) {
 }
 
 // load resolves a compose file as `docker compose` does: with the .env beside it, and without profiles.
-func load(ctx context.Context, file string) (*types.Project, error) {
+func load(ctx context.Context, file string, env ...string) (*types.Project, error) {
 	options, err := cli.NewProjectOptions([]string{file},
-		cli.WithWorkingDirectory(filepath.Dir(file)), cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv)
+		cli.WithWorkingDirectory(filepath.Dir(file)), cli.WithEnv(env), cli.WithOsEnv, cli.WithEnvFiles(), cli.WithDotEnv)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
