@@ -57,9 +57,9 @@ func TestAFieldThatIsNotTranslated(t *testing.T) {
 	s := hive(t, root, "run", "RollingRestart", "--input", `{"services":["communication-hub"]}`)
 	require.Equal(t, exitRefused, s.code)
 	require.Contains(t, s.both(), "pre_stop")
-	all := hive(t, root, "run", "RollingRestart")
-	require.Equal(t, exitOK, all.code)
-	require.Regexp(t, `(?m)^warning +communication-hub: found, not rolled .*pre_stop`, all.out)
+	plan := hive(t, root, "plan", "WeeklyMaintenance")
+	require.Equal(t, exitOK, plan.code)
+	require.Regexp(t, `(?m)^warning +communication-hub: found, not rolled .*pre_stop`, plan.out)
 	require.Equal(t, before, running(t.Context(), t, "leanvibe"))
 }
 

@@ -52,6 +52,11 @@ func (s *roll) restart(ctx workflow.Context) error {
 		}
 		s.old = append(s.old, m)
 		s.stopped = without(s.stopped, m.id)
+		for i := range s.drained {
+			if s.drained[i].id == m.id {
+				s.drained[i].ip = started.Address // one that compose made comes back at another
+			}
+		}
 	}
 	// One that was started again takes tasks by itself; one whose stop failed does not.
 	for _, m := range append([]member(nil), s.drained...) {

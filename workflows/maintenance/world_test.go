@@ -46,6 +46,8 @@ type world struct {
 
 	// never, crashes, errors5xx, silent are what the new image does wrong.
 	never, crashes, errors5xx, silent, killed bool
+	// moving: what is started again has another address, as a replica that compose made.
+	moving bool
 	// failAt fails the act of that number, once, as final; 0 none.
 	failAt int
 	// onAct is called before every act, with its number.
@@ -141,7 +143,7 @@ func (w *world) census() runbook.Census {
 	return out
 }
 
-// picture is the end state without ids: what a revert must restore.
+// picture is the end state without ids, and without where replicas have moved: what a revert must restore.
 func (w *world) picture() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,7 +151,10 @@ func (w *world) picture() []string {
 	for _, c := range w.census().Containers {
 		out = append(out, strings.Join([]string{c.Name, c.State, c.ImageID}, " "))
 	}
-	up := slices.Clone(w.upstream)
+	var up []string
+	for _, address := range w.upstream {
+		up = append(up, strings.Replace(address, "10.9.", "10.0.", 1))
+	}
 	sort.Strings(up)
 	out = append(out, "upstream "+strings.Join(up, " "))
 	for _, tag := range slices.Sorted(maps.Keys(w.tags)) {
@@ -269,6 +274,9 @@ func (w *world) bindReplicas(r runbook.Registry) {
 		defer w.mu.Unlock()
 		c := w.containers[in.ID]
 		c.State = "running"
+		if w.moving {
+			c.Address = strings.Replace(c.Address, "10.0.", "10.9.", 1)
+		}
 		return runbook.Replica{ID: c.ID, Name: c.Name, Address: c.Address, Changed: true}, nil
 	})
 	runbook.RemoveReplica.Bind(r, func(_ context.Context, in runbook.ReplicaInput) (runbook.Changed, error) {
@@ -355,6 +363,11 @@ func (w *world) bindProbes(r runbook.Registry) {
 			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			for _, c := range w.containers {
+				if c.Name == in.Name && in.URL != "http://"+c.Address+":8083" {
+					return runbook.WorkerState{}, runbook.Fail(runbook.Refused, "%s does not answer at %s, it is at %s", in.Name, in.URL, c.Address)
+				}
+			}
 			w.draining[in.Name] = on
 			return runbook.WorkerState{Draining: on, Met: true}, nil
 		}
