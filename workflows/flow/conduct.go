@@ -52,6 +52,7 @@ func (r *Run) finish(ctx workflow.Context, err error) (runbook.Report, error) {
 	r.report.Finished = workflow.Now(ctx)
 	r.phase(after, string(r.report.Outcome))
 	if !r.child() {
+		r.seal(after)
 		r.leave(after)
 		r.tell(after)
 	}
@@ -137,6 +138,16 @@ func reason(err error) string {
 	default:
 		return err.Error()
 	}
+}
+
+// seal keeps where the ledger stands in the run's result, outside of the ledger.
+func (r *Run) seal(ctx workflow.Context) {
+	head, err := runbook.ReadLedgerHead.Run(ctx, runbook.LedgerInput{})
+	if err != nil {
+		r.Find(runbook.Warning, "ledger", "its head could not be read: "+reason(err))
+		return
+	}
+	r.report.Ledger = &head
 }
 
 // leave writes the run's files. One that cannot be written is a finding: the run
