@@ -14,7 +14,8 @@ func newDown(env *environment) *cobra.Command {
 		Use: "down", Short: "Stop the stack and the platform; data, images, backups and secrets stay",
 		Long: "Stops every container of both projects in reverse order, each with its own grace time, and removes containers and networks.\n" +
 			"Volumes stay unless --volumes names the project; then the passwords and the self-signed certificate that hive up made go with them.\n" +
-			"Images stay unless --images. backups/, logs/, out/, secrets that you brought, images that were pulled, and Docker itself always stay.",
+			"Images stay unless --images. backups/, logs/, out/, secrets that you brought, images that were pulled, and Docker itself always stay.\n" +
+			"In a project that is not Agent Hive the platform alone is taken down: hive did not make the stack.",
 		Example: "  hive down\n  hive down --volumes leanvibe --images",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -22,6 +23,7 @@ func newDown(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.Sources = env.sources
 			gone, err := bootstrap.Down(c.Context(), dir, o, bootstrap.NewProgress(env.telling()))
 			if err != nil {
 				return stackError(err)

@@ -23,8 +23,11 @@ func newUp(env *environment) *cobra.Command {
 			"it says what is left, and the next call goes on from there. Containers of the stack that differ from the compose file are named and\n" +
 			"left alone: applications are changed by RollingRestart, which loses no request.\n\n" +
 			"HIVE_IMAGES=upstream pulls images, HIVE_IMAGES=local makes them from Debian packages; without it the first call looks whether a\n" +
-			"registry can be reached, and later ones stay with what it found.",
-		Example: "  hive up\n  HIVE_IMAGES=local hive up --timeout 5m\n  hive up --output json",
+			"registry can be reached, and later ones stay with what it found.\n\n" +
+			"In a project that is not Agent Hive (see hive init) only the platform is brought up, beside the stack, whose containers are left\n" +
+			"alone. It is built from hive's sources: those that this program lies in, as make hive puts it, or those that --hive names. One machine\n" +
+			"has one platform: while it serves another project, hive up says which one and does nothing.",
+		Example: "  hive up\n  hive up --project /srv/shop --hive /opt/hive\n  HIVE_IMAGES=local hive up --timeout 5m\n  hive up --output json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			dir, err := env.projectDir()
@@ -36,6 +39,7 @@ func newUp(env *environment) *cobra.Command {
 				_, err := bootstrap.Newer(c.Context(), dir, progress)
 				return stackError(err)
 			}
+			o.Sources = env.sources
 			summary, err := bootstrap.Up(c.Context(), dir, o, progress)
 			if err != nil {
 				return stackError(err)
@@ -62,7 +66,11 @@ func (e *environment) telling() io.Writer {
 }
 
 func printUp(out io.Writer, s bootstrap.Summary) {
-	fmt.Fprintf(out, "\n%s is up after %.1f s: %d containers created, %d started\n", s.Project, s.Seconds, len(s.Created), len(s.Started))
+	what := s.Project
+	if !s.Own {
+		what = "the platform of " + s.Project
+	}
+	fmt.Fprintf(out, "\n%s is up after %.1f s: %d containers created, %d started\n", what, s.Seconds, len(s.Created), len(s.Started))
 	for _, phase := range s.Phases {
 		if phase.Seconds >= 1 {
 			fmt.Fprintf(out, "  %-22s %6.1f s\n", phase.Name, phase.Seconds)
@@ -71,7 +79,11 @@ func printUp(out io.Writer, s bootstrap.Summary) {
 	for _, image := range s.Newer {
 		fmt.Fprintf(out, "newer and not running yet: %s\n", image)
 	}
-	fmt.Fprintf(out, "  the stack       http://127.0.0.1:8080/health\n  Temporal UI     %s\n  Prometheus      http://127.0.0.1:9090\n  Alertmanager    http://127.0.0.1:9093\n", uiBase)
+	if s.Own {
+		fmt.Fprintf(out, "  the stack       http://127.0.0.1:8080/health\n  Temporal UI     %s\n  Prometheus      http://127.0.0.1:9090\n  Alertmanager    http://127.0.0.1:9093\n", uiBase)
+	} else {
+		fmt.Fprintf(out, "  Temporal UI     %s\n", uiBase)
+	}
 	fmt.Fprintln(out, "next: hive status, hive run ReadinessCheck, hive plan WeeklyMaintenance")
 }
 

@@ -12,6 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/cli"
+
+	"github.com/leanvibe/hive/activities/policy"
+	"github.com/leanvibe/hive/workflows/health"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
@@ -104,8 +108,8 @@ type Proposal struct {
 	Abilities []Ability `json:"abilities"`
 	Notes     []string  `json:"notes,omitempty"`
 	Files     []File    `json:"files"`
-	// Refused is what the policy's own reader says against the proposed runbook.yaml;
-	// "" where it takes it.
+	// Refused is what the policy's own reader says against the proposed runbook.yaml,
+	// which is a mistake of hive init; "" where it takes it.
 	Refused string `json:"refused,omitempty"`
 	// Next are the commands that put the proposal into use.
 	Next []string `json:"next"`
@@ -136,7 +140,7 @@ func Look(ctx context.Context, o Options) (*Proposal, error) {
 	}
 	s.change(p)
 	s.abilities(p)
-	p.Notes = append(p.Notes, s.notes...)
+	p.Notes = append(p.Notes, append(s.notes, s.unfound()...)...)
 	p.Files = append(p.Files, s.file(OverrideFile, s.override(p)), s.file(PolicyFile, s.policy(p, o.Timezone)))
 	if p.Refused, err = refusal(p.Files[1].Text); err != nil {
 		return nil, err
@@ -155,8 +159,31 @@ func (s *stack) file(name, text string) File {
 func (s *stack) next(p *Proposal) []string {
 	compose := fmt.Sprintf("docker compose -f %s -f %s", filepath.Base(s.path), OverrideFile)
 	out := []string{compose + " config --quiet   # both files together are what was meant"}
+	for line := range strings.Lines(p.Files[1].Text) {
+		// by the text, so that what is named there and what is asked for here are one
+		if file, ok := strings.CutPrefix(strings.TrimSpace(line), "password_file: "); ok && file != `""` {
+			out = append(out, fmt.Sprintf("write the password into %s, 0600   # unless it is there: hive copies no password", file))
+		}
+	}
 	if s.moves(p) {
 		out = append(out, compose+" up -d   # makes the services and "+p.Proxy.Service+" anew, with one interruption: choose the hour")
+	}
+	return append(out, "hive up   # the platform beside the stack, whose containers it leaves alone", "hive run "+health.ReadinessCheck.Name)
+}
+
+// unfound are the reasons why procedures would not read the files that were meant:
+// they look for the names that docker compose itself looks for.
+func (s *stack) unfound() []string {
+	var out []string
+	if found, err := policy.Find(s.dir); err != nil || found.Compose[0] != filepath.Base(s.path) {
+		out = append(out, fmt.Sprintf("procedures read the compose file that docker compose finds by itself (%s), first of these, in the directory of %s: give %s such a name",
+			strings.Join(cli.DefaultFileNames, ", "), PolicyFile, filepath.Base(s.path)))
+	}
+	for _, name := range cli.DefaultOverrideFileNames {
+		if _, err := os.Lstat(filepath.Join(s.dir, name)); err == nil {
+			out = append(out, fmt.Sprintf("%s is there, which docker compose adds where no file is named; procedures, and the commands below, do not: take what it holds into %s or %s",
+				name, filepath.Base(s.path), OverrideFile))
+		}
 	}
 	return out
 }

@@ -142,8 +142,41 @@ func (s *stack) cacheSection(b *strings.Builder) {
 		b.WriteString("\n")
 		return
 	}
-	comment(b, "", "No cache section: "+s.noCache()+".")
+	if all := s.of("Redis"); len(all) > 0 {
+		s.servers(b, all)
+		return
+	}
+	comment(b, "", "No cache section: no service of the stack is a Redis.")
 	b.WriteString("\n")
+}
+
+// servers is the section of Redis servers that make no cluster.
+func (s *stack) servers(b *strings.Builder, names []string) {
+	quoted := make([]string, len(names))
+	secret := ""
+	for i, name := range names {
+		quoted[i] = yamlText(name)
+		if s.hasPassword(name) && secret == "" {
+			secret = name
+		}
+	}
+	fmt.Fprintf(b, "cache:\n  services: [%s]\n", strings.Join(quoted, ", "))
+	comment(b, "  ", "Each is a Redis by itself: nothing in its command makes it a node of a Redis Cluster.")
+	b.WriteString("  cluster: false\n")
+	if secret == "" {
+		comment(b, "  ", "No password is set in the compose file; where one is set elsewhere, write it into a file and name that.")
+		b.WriteString("  password_file: \"\"\n\n")
+		return
+	}
+	s.passwordFile(b, s.project.Services[secret], "REDIS_PASSWORD_FILE", "secrets/redis_password", "the password of "+secret)
+	b.WriteString("\n")
+}
+
+// hasPassword says whether the compose file shows that a Redis asks for a password.
+func (s *stack) hasPassword(name string) bool {
+	svc := s.project.Services[name]
+	said := strings.Join(slices.Concat(svc.Entrypoint, svc.Command), " ")
+	return strings.Contains(said, "requirepass") || value(svc, "REDIS_PASSWORD", "REDIS_PASSWORD_FILE") != ""
 }
 
 // clusterNodes are the nodes of a Redis Cluster, if the stack has one.
@@ -159,17 +192,20 @@ func (s *stack) clusterNodes() []string {
 	return out
 }
 
-func (s *stack) noCache() string {
-	if all := s.of("Redis"); len(all) > 0 {
-		return strings.Join(all, " and ") + " is a Redis by itself, and only a Redis Cluster is looked after yet"
-	}
-	return "no service of the stack is a Redis Cluster"
-}
-
 func (s *stack) metricsSection(b *strings.Builder) {
 	prometheus, alertmanager := s.published("Prometheus", 9090), s.published("Alertmanager", 9093)
-	if prometheus != "" && alertmanager != "" {
-		fmt.Fprintf(b, "metrics:\n  prometheus: %s\n  alertmanager: %s\n\n", prometheus, alertmanager)
+	if prometheus != "" || alertmanager != "" {
+		b.WriteString("metrics:\n")
+		for _, m := range []struct{ field, url, otherwise string }{
+			{"prometheus", prometheus, "http://127.0.0.1:9090"}, {"alertmanager", alertmanager, "http://127.0.0.1:9093"},
+		} {
+			if m.url == "" {
+				fmt.Fprintf(b, "  # %s: %s   # the stack publishes none\n", m.field, m.otherwise)
+				continue
+			}
+			fmt.Fprintf(b, "  %s: %s\n", m.field, m.url)
+		}
+		b.WriteString("\n")
 		return
 	}
 	comment(b, "", "No metrics section: "+s.noMetrics()+".")
@@ -250,7 +286,7 @@ func (s *stack) abilities(p *Proposal) {
 	if len(without) == 0 {
 		add(maintenance.WeeklyMaintenance.Name, true, "all four parts")
 	} else {
-		add(maintenance.WeeklyMaintenance.Name, false, strings.Join(without, " and ")+" would have nothing to work on: run the other parts by themselves")
+		add(maintenance.WeeklyMaintenance.Name, true, "what there is to work on: "+"without "+strings.Join(without, " and ")+", which a run leaves out and says so")
 	}
 }
 

@@ -27,6 +27,8 @@ func (p *Proposal) Write() error {
 			}
 		}
 		dirs = []string{filepath.Join(dir, addressDir), filepath.Join(dir, logDir)}
+	} else {
+		dirs = []string{filepath.Join(dir, filepath.Dir(logDir))} // LogManagement looks there
 	}
 	var taken []string
 	for _, f := range files {
@@ -44,7 +46,7 @@ func (p *Proposal) Write() error {
 			return err
 		}
 	}
-	if len(dirs) > 0 {
+	if p.Proxy.Diff != "" {
 		// nginx opens this log as the user of its workers, whose number depends on the image.
 		if err := os.Chmod(dirs[1], 0o777|os.ModeSticky); err != nil {
 			return err

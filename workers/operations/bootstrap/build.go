@@ -31,7 +31,8 @@ const stageLabel = "io.leanvibe.hive.stage"
 
 // builder makes images in the engine.
 type builder struct {
-	api      client.APIClient
+	api client.APIClient
+	// dir is the root of hive's sources.
 	dir      string
 	progress *Progress
 	aptOnce  sync.Mutex

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
@@ -38,6 +39,8 @@ type DownOptions struct {
 	Volumes string
 	// Images removes the images that were made here.
 	Images bool
+	// Sources are hive's own, where the operator names them (see Sources).
+	Sources string
 }
 
 // Removed counts what is gone.
@@ -52,14 +55,19 @@ type Removed struct {
 // Down stops both projects in the reverse of the order in which they start, each
 // container with its own grace, and removes their containers and networks, and what
 // else o names. It looks at labels alone: what is not of these projects is not touched.
+// A stack that is not the repository's is none of them: only the platform is.
 func Down(ctx context.Context, dir string, o DownOptions, progress *Progress) (Removed, error) {
 	var gone Removed
-	stack, platform, order, err := projects(ctx, dir)
+	on, err := standOn(ctx, dir, o.Sources)
 	if err != nil {
 		return gone, err
 	}
-	if o.Volumes != "" && o.Volumes != stack {
-		return gone, runbook.Fail(runbook.Refused, "the stack here is %q, not %q: nothing was touched; to give up its data say --volumes %s", stack, o.Volumes, stack)
+	platform, err := on.platform(ctx)
+	if err != nil {
+		return gone, err
+	}
+	if o.Volumes != "" && o.Volumes != on.stack {
+		return gone, runbook.Fail(runbook.Refused, "the stack here is %q, not %q: nothing was touched; to give up its data say --volumes %s", on.stack, o.Volumes, on.stack)
 	}
 	api, err := docker.Open()
 	if err != nil {
@@ -74,8 +82,14 @@ func Down(ctx context.Context, dir string, o DownOptions, progress *Progress) (R
 		return gone, err
 	}
 	defer release()
+	if err := on.alone(ctx, api, platform); err != nil {
+		return gone, err
+	}
+	d := &down{ground: on, api: api, progress: progress, services: platform, gone: &gone}
+	if err := d.choose(ctx); err != nil {
+		return gone, err
+	}
 	defer progress.watch()()
-	d := &down{api: api, dir: dir, progress: progress, projects: []string{platform, stack}, order: order, gone: &gone}
 	steps := []func(context.Context) error{d.containers, d.networks}
 	if o.Volumes != "" {
 		steps = append(steps, d.volumes, d.files)
@@ -95,9 +109,10 @@ func Down(ctx context.Context, dir string, o DownOptions, progress *Progress) (R
 }
 
 type down struct {
+	ground
 	api      client.APIClient
-	dir      string
 	progress *Progress
+	services *types.Project // of the platform
 	projects []string
 	// order is the rank of a service, by project and name: the higher stops first.
 	order map[string]int
@@ -116,30 +131,32 @@ const (
 	rankOpsworker
 )
 
-// projects are the names of both projects, and in which order their services stop.
-func projects(ctx context.Context, dir string) (stack, platformName string, order map[string]int, err error) {
-	files, err := platform(ctx, dir)
-	if err != nil {
-		return "", "", nil, err
+// choose says which projects go, and in which order their services stop.
+func (d *down) choose(ctx context.Context) error {
+	name := d.services.Name
+	d.projects = []string{name}
+	d.order = map[string]int{
+		name + "/registry": rankRegistry, name + "/" + ledgerName: rankStore,
+		name + "/temporal": rankTemporal, name + "/opsworker": rankOpsworker,
 	}
-	project, err := policy.Hand{ProjectDir: dir}.Project(ctx)
-	if err != nil {
-		return "", "", nil, err
+	if !d.own() {
+		return nil
 	}
+	project, err := policy.Hand{ProjectDir: d.dir}.Project(ctx)
+	if err != nil {
+		return err
+	}
+	d.projects = append(d.projects, project.Name)
 	ranks := map[string]int{
 		string(runbook.RoleStore): rankStore, string(runbook.RoleApp): rankApplication, string(runbook.RoleWorker): rankWorker,
 		string(runbook.RoleProxy): rankProxy, string(runbook.RoleMonitoring): rankMonitoring,
 	}
-	order = map[string]int{
-		files.Name + "/registry": rankRegistry, files.Name + "/" + ledgerName: rankStore,
-		files.Name + "/temporal": rankTemporal, files.Name + "/opsworker": rankOpsworker,
-	}
 	for name, svc := range project.Services {
 		extension, _ := svc.Extensions["x-hive"].(map[string]any)
 		role, _ := extension["role"].(string)
-		order[project.Name+"/"+name] = ranks[role]
+		d.order[project.Name+"/"+name] = ranks[role]
 	}
-	return project.Name, files.Name, order, nil
+	return nil
 }
 
 func (d *down) filter(project string) filters.Args {
@@ -221,6 +238,9 @@ func (d *down) volumes(ctx context.Context) error {
 			return err
 		}
 		for _, v := range listed.Volumes {
+			if project == d.services.Name && !d.ours(v.Name) {
+				continue // the platform's data of another project
+			}
 			if err := d.api.VolumeRemove(ctx, v.Name, false); err != nil && !cerrdefs.IsNotFound(err) {
 				return fmt.Errorf("volume %s: %w; a container of another project may use it", v.Name, err)
 			}
@@ -230,18 +250,21 @@ func (d *down) volumes(ctx context.Context) error {
 	return nil
 }
 
+// ours says whether a volume of the platform is this project's.
+func (d *down) ours(volume string) bool {
+	for _, v := range d.services.Volumes {
+		if v.Name == volume {
+			return true
+		}
+	}
+	return false
+}
+
 // files removes what hive up wrote and nobody can use without the volumes. Backups,
 // logs, reports and secrets that an operator brought stay.
 func (d *down) files(context.Context) error {
-	files := []string{stackEnv, platformEnv}
-	for _, name := range passwords {
-		files = append(files, filepath.Join(secretsDir, name))
-	}
-	if ownPair(filepath.Join(d.dir, tlsDir)) {
-		files = append(files, filepath.Join(tlsDir, certificate), filepath.Join(tlsDir, privateKey))
-	}
-	for _, file := range files {
-		switch err := os.Remove(filepath.Join(d.dir, file)); {
+	for _, file := range d.written() {
+		switch err := os.Remove(file); {
 		case err == nil:
 			d.gone.Files++
 		case !errors.Is(err, os.ErrNotExist):
@@ -250,6 +273,22 @@ func (d *down) files(context.Context) error {
 	}
 	// Without the database these are a witness against the next one.
 	return os.RemoveAll(filepath.Join(d.dir, ledger.StateDir))
+}
+
+// written are the files that hive up makes for this project.
+func (d *down) written() []string {
+	files := []string{filepath.Join(d.sources, platformEnv)}
+	names := ofPlatform
+	if d.own() {
+		files, names = append(files, filepath.Join(d.dir, stackEnv)), passwords
+		if ownPair(filepath.Join(d.dir, tlsDir)) {
+			files = append(files, filepath.Join(d.dir, tlsDir, certificate), filepath.Join(d.dir, tlsDir, privateKey))
+		}
+	}
+	for _, name := range names {
+		files = append(files, filepath.Join(d.dir, secretsDir, name))
+	}
+	return files
 }
 
 // images removes what was made here: by the names that only hive gives.

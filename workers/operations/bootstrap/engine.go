@@ -5,21 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/docker/docker/client"
 
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
-// platformFile is the platform's compose file, relative to the project.
+// platformFile is the platform's compose file, relative to hive's sources.
 const platformFile = "deploy/platform/docker-compose.platform.yml"
 
 // answering fails with the way out where no engine answers.
@@ -31,24 +29,6 @@ func answering(ctx context.Context, api client.APIClient) error {
 		return runbook.Fail(runbook.Unreachable, "no container engine answers at %s (%v): start Docker, or have it installed and started by `make engine`", api.DaemonHost(), err)
 	}
 	return nil
-}
-
-// platform reads the platform's compose file with the .env beside it.
-func platform(ctx context.Context, dir string) (*types.Project, error) {
-	file := filepath.Join(dir, platformFile)
-	options := []cli.ProjectOptionsFn{
-		cli.WithWorkingDirectory(filepath.Dir(file)), cli.WithEnv([]string{"HIVE_PROJECT_DIR=" + dir}),
-		cli.WithEnvFiles(), cli.WithDotEnv, cli.WithDefaultProfiles(), cli.WithDiscardEnvFile,
-	}
-	loader, err := cli.NewProjectOptions([]string{file}, options...)
-	if err != nil {
-		return nil, runbook.FailCause(runbook.Refused, err, "%s", platformFile)
-	}
-	project, err := loader.LoadProject(ctx)
-	if err != nil {
-		return nil, runbook.FailCause(runbook.Refused, err, "%s", platformFile)
-	}
-	return project, nil
 }
 
 // roomNeeded is what a first bring-up puts on the engine's disk: images, layers on

@@ -47,7 +47,7 @@ func TestListenersOfTheShippedFiles(t *testing.T) {
 	ctx := context.Background()
 	stack, err := policy.Hand{ProjectDir: repositoryRoot(t)}.Project(ctx)
 	require.NoError(t, err)
-	ours, err := platform(ctx, repositoryRoot(t))
+	ours, err := ground{dir: repositoryRoot(t), sources: repositoryRoot(t), files: policy.Layout{Own: true}}.platform(ctx)
 	require.NoError(t, err)
 	got := map[string]string{}
 	for _, project := range []*types.Project{stack, ours} {

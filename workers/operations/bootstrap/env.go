@@ -14,10 +14,17 @@ import (
 	"github.com/leanvibe/hive/activities/policy"
 )
 
-// Where the two projects' image switches stand, relative to the project.
+// Where the two projects' image switches stand: the stack's relative to the project,
+// the platform's relative to hive's sources.
 const (
 	stackEnv    = policy.EnvFile
 	platformEnv = "deploy/platform/.env"
+)
+
+// What the platform's compose file is told of the project that it serves.
+const (
+	projectVariable = "HIVE_PROJECT_DIR"
+	dataVariable    = "HIVE_DATA"
 )
 
 // origin is where images that are not our own come from.
@@ -63,7 +70,7 @@ func readEnv(file string) (map[string]string, error) {
 // managed are the variables that hive up sets and takes away; others in the file
 // are an operator's and stay.
 func managed() []string {
-	keys := []string{originKey, "HIVE_PROJECT_DIR"}
+	keys := []string{originKey, projectVariable, dataVariable}
 	for _, r := range recipes {
 		if r.env != "" {
 			keys = append(keys, r.env)
@@ -132,9 +139,13 @@ const (
 	postgresVariable = "POSTGRES_IMAGE"
 )
 
-// platformVariables names the platform's images and the project's place on the host.
-func platformVariables(dir string, images map[string]made) map[string]string {
-	env := map[string]string{"HIVE_PROJECT_DIR": filepath.Clean(dir)}
+// platformVariables names the platform's images and the project's place on the host,
+// and for a project that is not the repository's the choice of images and its data.
+func (g ground) platformVariables(from origin, images map[string]made) map[string]string {
+	env := map[string]string{projectVariable: filepath.Clean(g.dir)}
+	if !g.own() { // there is no file of the stack's that could record it
+		env[originKey], env[dataVariable] = string(from), g.data()
+	}
 	for _, r := range recipes {
 		if m, ok := images[r.name]; ok && (r.env == registryVariable || r.env == postgresVariable) {
 			env[r.env] = m.tag

@@ -7,6 +7,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/activities/policy"
 )
 
 func TestWriteEnvKeepsAnOperatorsLinesAndDropsOursThatAreOver(t *testing.T) {
@@ -53,7 +55,7 @@ func TestEveryVariableOfTheStackIsManaged(t *testing.T) {
 		images[r.name] = made{tag: "local/" + r.name + ":1"}
 	}
 	keys := managed()
-	for _, variables := range []map[string]string{stackVariables(local, images), platformVariables("/srv", images)} {
+	for _, variables := range []map[string]string{stackVariables(local, images), ground{dir: "/srv", files: policy.Layout{Own: true}}.platformVariables(local, images)} {
 		for key := range variables {
 			require.Contains(t, keys, key)
 		}

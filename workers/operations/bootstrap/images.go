@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -64,12 +65,23 @@ func (p *promise[T]) wait(ctx context.Context) (T, error) {
 	}
 }
 
-// local starts making every recipe.
-func (b *builder) local(ctx context.Context) localImages {
+// platformRecipes are what the platform alone needs.
+var platformRecipes = []string{"registry", "postgres"}
+
+// local starts making the recipes of the names, or every one where none is named.
+func (b *builder) local(ctx context.Context, names ...string) localImages {
 	base := promised(&b.working, func() (made, error) { return b.root(ctx, debianRoot) })
-	nginx := promised(&b.working, func() (made, error) { return b.root(ctx, nginxRoot) })
-	all := localImages{debianRoot.name: base, nginxRoot.name: nginx}
+	all := localImages{debianRoot.name: base}
+	wanted := func(name string) bool { return len(names) == 0 || slices.Contains(names, name) }
+	nginx := base
+	if wanted("nginx") {
+		nginx = promised(&b.working, func() (made, error) { return b.root(ctx, nginxRoot) })
+		all[nginxRoot.name] = nginx
+	}
 	for _, r := range recipes {
+		if !wanted(r.name) {
+			continue
+		}
 		from := base
 		if r.name == "nginx" {
 			from = nginx

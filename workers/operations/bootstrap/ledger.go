@@ -20,7 +20,7 @@ const ledgerName = "ledger"
 // ledgerSecrets refuses to make up a secret of a ledger that exists: rows chained
 // with another key would look forged, and nobody could get in.
 func (u *up) ledgerSecrets(ctx context.Context) error {
-	volume := u.platform.Volumes[ledgerName].Name
+	volume := u.services.Volumes[ledgerName].Name
 	switch _, err := u.api.VolumeInspect(ctx, volume); {
 	case cerrdefs.IsNotFound(err):
 		return nil

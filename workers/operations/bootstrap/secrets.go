@@ -29,20 +29,24 @@ const (
 )
 
 // passwords are the secrets that are made up where they are absent.
-var passwords = append([]string{"postgres_password", "redis_password", "ledger_password"}, ofLedger...)
+var passwords = append([]string{"postgres_password", "redis_password"}, ofPlatform...)
+
+// ofPlatform are those of the platform; a stack that is not the repository's has
+// passwords of its own, which nobody makes up.
+var ofPlatform = append([]string{"ledger_password"}, ofLedger...)
 
 // ofLedger are the secrets without which a ledger that exists is of no use: its
 // rows are chained with the one, and its owner has the other.
 var ofLedger = []string{"ledger_key", "ledger_owner_password"}
 
-// secrets makes what is absent and answers how many it made.
-func secrets(dir string) (int, error) {
+// secrets makes what is absent of the names and answers how many it made.
+func secrets(dir string, names []string) (int, error) {
 	const private, directory = 0o600, 0o700
 	if err := os.MkdirAll(filepath.Join(dir, secretsDir), directory); err != nil {
 		return 0, err
 	}
 	made := 0
-	for _, name := range passwords {
+	for _, name := range names {
 		path := filepath.Join(dir, secretsDir, name)
 		info, err := os.Stat(path)
 		switch {

@@ -15,7 +15,7 @@ func TestSecretsAreMadeOnceAndPrivate(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, secretsDir), 0o700))
 	own := filepath.Join(dir, secretsDir, "redis_password")
 	require.NoError(t, os.WriteFile(own, []byte("mine"), 0o644))
-	n, err := secrets(dir)
+	n, err := secrets(dir, passwords)
 	require.NoError(t, err)
 	require.Equal(t, len(passwords)-1, n, "the operator's own stays")
 	made, err := os.ReadFile(filepath.Join(dir, secretsDir, "postgres_password"))
@@ -26,7 +26,7 @@ func TestSecretsAreMadeOnceAndPrivate(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 0o600, info.Mode().Perm(), name)
 	}
-	n, err = secrets(dir)
+	n, err = secrets(dir, passwords)
 	require.NoError(t, err)
 	require.Zero(t, n)
 	again, err := os.ReadFile(filepath.Join(dir, secretsDir, "postgres_password"))
@@ -70,7 +70,7 @@ func TestTLSPair(t *testing.T) {
 
 func TestMaskTakesOutTheValuesOfSecrets(t *testing.T) {
 	dir := t.TempDir()
-	_, err := secrets(dir)
+	_, err := secrets(dir, passwords)
 	require.NoError(t, err)
 	value, err := secret(dir, "secrets/redis_password")
 	require.NoError(t, err)

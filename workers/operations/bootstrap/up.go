@@ -33,11 +33,16 @@ import (
 type Options struct {
 	// HealthLimit is how long one group of containers may take to be healthy.
 	HealthLimit time.Duration
+	// Sources are hive's own, where the operator names them (see Sources).
+	Sources string
 }
 
 // Summary is what a bring-up did.
 type Summary struct {
 	Project string `json:"project"`
+	// Own says that the stack is the repository's and was brought up too; beside any
+	// other only the platform was.
+	Own bool `json:"own"`
 	// Images says where images come from: upstream or local.
 	Images string `json:"images"`
 	// Created and Started name containers; Left says what differs and was left alone.
@@ -52,7 +57,7 @@ type Summary struct {
 
 // up is one bring-up.
 type up struct {
-	dir      string
+	ground
 	progress *Progress
 	api      client.APIClient
 	hand     docker.Hand
@@ -62,7 +67,7 @@ type up struct {
 	policy   runbook.Policy
 	stack    runbook.Stack
 	project  *types.Project
-	platform *types.Project
+	services *types.Project // of the platform
 	origin   origin
 	images   localImages
 	// programs are the images of our own, by name: the tag that build answered.
@@ -86,6 +91,10 @@ func (u *up) note(list *[]string, words ...string) {
 // may be called at any time and as often as one likes. When ctx ends it stops where
 // it is; the next call goes on from there.
 func Up(ctx context.Context, dir string, o Options, progress *Progress) (Summary, error) {
+	on, err := standOn(ctx, dir, o.Sources)
+	if err != nil {
+		return Summary{}, err
+	}
 	api, err := docker.Open()
 	if err != nil {
 		return Summary{}, err
@@ -102,10 +111,10 @@ func Up(ctx context.Context, dir string, o Options, progress *Progress) (Summary
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	u := &up{
-		dir: dir, progress: progress, api: api, hand: docker.Hand{API: api, ProjectDir: dir},
-		build: newBuilder(api, dir, progress), wait: waiter{api: api, dir: dir, progress: progress, limit: o.HealthLimit},
+		ground: on, progress: progress, api: api, hand: docker.Hand{API: api, ProjectDir: dir},
+		build: newBuilder(api, on.sources, progress), wait: waiter{api: api, dir: dir, progress: progress, limit: o.HealthLimit},
 		programs: map[string]*promise[string]{}, begun: map[string][]string{},
-		summary: Summary{Created: []string{}, Started: []string{}, Left: []string{}, Newer: []string{}},
+		summary: Summary{Own: on.own(), Created: []string{}, Started: []string{}, Left: []string{}, Newer: []string{}},
 	}
 	stop := progress.watch()
 	begun := time.Now()
@@ -118,11 +127,22 @@ func Up(ctx context.Context, dir string, o Options, progress *Progress) (Summary
 	return u.summary, err
 }
 
-func (u *up) run(ctx context.Context) error {
-	phases := []struct {
-		name string
-		work func(context.Context) error
-	}{
+// phase is one part of a bring-up.
+type phase struct {
+	name string
+	work func(context.Context) error
+}
+
+// phases are all parts in their order; beside a stack that is not the repository's
+// the platform's alone.
+func (u *up) phases() []phase {
+	if !u.own() {
+		return []phase{
+			{"check", u.check}, {"images", u.makeImages}, {"secrets", u.makeSecrets}, {"networks and volumes", u.makeNetworks},
+			{"registry", u.startRegistry}, {"ledger", u.startLedger}, {"platform", u.startPlatform},
+		}
+	}
+	return []phase{
 		{"check", u.check},
 		{"images", u.makeImages},
 		{"secrets", u.makeSecrets},
@@ -138,6 +158,10 @@ func (u *up) run(ctx context.Context) error {
 		{"platform", u.startPlatform},
 		{"first measurements", u.awaitMeasures},
 	}
+}
+
+func (u *up) run(ctx context.Context) error {
+	phases := u.phases()
 	for i, p := range phases {
 		u.progress.phase(p.name)
 		err := p.work(ctx)
@@ -177,7 +201,13 @@ func (u *up) check(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if u.platform, err = platform(ctx, u.dir); err != nil {
+	if u.services, err = u.platform(ctx); err != nil {
+		return err
+	}
+	if err := u.ground.alone(ctx, u.api, u.services); err != nil {
+		return err
+	}
+	if err := u.passwordsThere(); err != nil {
 		return err
 	}
 	id, _, err := u.build.have(ctx, temporal.image)
@@ -188,7 +218,9 @@ func (u *up) check(ctx context.Context) error {
 		return err
 	}
 	running := map[string]bool{}
-	for _, project := range []*types.Project{u.project, u.platform} {
+	var wanted []listener
+	for _, project := range u.made() {
+		wanted = append(wanted, listeners(project)...)
 		census, err := u.hand.TakeCensus(ctx, runbook.CensusInput{Project: project.Name})
 		if err != nil {
 			return err
@@ -199,7 +231,38 @@ func (u *up) check(ctx context.Context) error {
 			}
 		}
 	}
-	return portsFree(ctx, append(listeners(u.project), listeners(u.platform)...), running)
+	return portsFree(ctx, wanted, running)
+}
+
+// made are the projects that this call makes.
+func (u *up) made() []*types.Project {
+	if u.own() {
+		return []*types.Project{u.project, u.services}
+	}
+	return []*types.Project{u.services}
+}
+
+// passwordsThere refuses where a stack that is not the repository's has a password
+// that nobody has written down: hive makes up none for it.
+func (u *up) passwordsThere() error {
+	if u.own() {
+		return nil
+	}
+	var missing []string
+	for _, p := range []struct{ file, whose string }{
+		{u.policy.Database.PasswordFile, u.policy.Database.User}, {u.policy.Cache.PasswordFile, strings.Join(u.policy.Cache.Services, ", ")},
+	} {
+		if p.file == "" || p.whose == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(u.dir, p.file)); errors.Is(err, os.ErrNotExist) {
+			missing = append(missing, fmt.Sprintf("%s does not exist: write the password of %s into it, readable to its owner alone (0600)", p.file, p.whose))
+		}
+	}
+	if len(missing) > 0 {
+		return runbook.Fail(runbook.Refused, "%s; hive makes up no password of a stack that is not its own", strings.Join(missing, "; "))
+	}
+	return nil
 }
 
 // read loads policy and stack as every run does.
@@ -223,10 +286,14 @@ func (u *up) makeImages(ctx context.Context) error {
 		return err
 	}
 	u.summary.Images = string(u.origin)
-	if u.origin == local {
-		u.images = u.build.local(ctx)
+	ours, recipes := []program{temporal, opsworker}, platformRecipes
+	if u.own() {
+		ours, recipes = append(ours, applications...), nil
 	}
-	for _, p := range append([]program{temporal, opsworker}, applications...) {
+	if u.origin == local {
+		u.images = u.build.local(ctx, recipes...)
+	}
+	for _, p := range ours {
 		u.programs[p.name] = promised(&u.build.working, func() (string, error) {
 			base, err := basis(ctx, p, u.images)
 			if err != nil {
@@ -235,7 +302,7 @@ func (u *up) makeImages(ctx context.Context) error {
 			return u.build.build(ctx, p, base)
 		})
 	}
-	for _, p := range applications {
+	for _, p := range ours[2:] { // the platform's are waited for when they start
 		if _, err := u.programs[p.name].wait(ctx); err != nil {
 			return err
 		}
@@ -261,7 +328,7 @@ func (u *up) choose(ctx context.Context) (origin, error) {
 	if err != nil {
 		return "", runbook.FailCause(runbook.Refused, err, "environment")
 	}
-	before, err := recorded(filepath.Join(u.dir, stackEnv))
+	before, err := u.recorded()
 	if err != nil {
 		return "", err
 	}
@@ -294,7 +361,20 @@ func (u *up) choose(ctx context.Context) (origin, error) {
 	return chosen, nil
 }
 
-// writeEnv writes both image switches and reads the files again through them.
+// recorded is what an earlier call chose. Beside a stack that is not the repository's
+// the platform's file says it, else what was chosen for the repository's own here.
+func (u *up) recorded() (origin, error) {
+	if u.own() {
+		return recorded(filepath.Join(u.dir, stackEnv))
+	}
+	before, err := recorded(filepath.Join(u.sources, platformEnv))
+	if err != nil || before != "" {
+		return before, err
+	}
+	return recorded(filepath.Join(u.sources, stackEnv))
+}
+
+// writeEnv writes the image switches and reads the files again through them.
 func (u *up) writeEnv(ctx context.Context) error {
 	images := map[string]made{}
 	for name, p := range u.images {
@@ -304,10 +384,12 @@ func (u *up) writeEnv(ctx context.Context) error {
 		}
 		images[name] = m
 	}
-	for file, variables := range map[string]map[string]string{
-		stackEnv: stackVariables(u.origin, images), platformEnv: platformVariables(u.dir, images),
-	} {
-		changed, err := writeEnv(filepath.Join(u.dir, file), variables)
+	files := map[string]map[string]string{filepath.Join(u.sources, platformEnv): u.platformVariables(u.origin, images)}
+	if u.own() {
+		files[filepath.Join(u.dir, stackEnv)] = stackVariables(u.origin, images)
+	}
+	for file, variables := range files {
+		changed, err := writeEnv(file, variables)
 		if err != nil {
 			return err
 		}
@@ -319,7 +401,7 @@ func (u *up) writeEnv(ctx context.Context) error {
 		return err
 	}
 	var err error
-	u.platform, err = platform(ctx, u.dir)
+	u.services, err = u.platform(ctx)
 	return err
 }
 
@@ -333,7 +415,7 @@ func (u *up) pull(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	asked := map[string]bool{}
-	for _, project := range []*types.Project{u.project, u.platform} {
+	for _, project := range u.made() {
 		for _, svc := range project.Services {
 			if ours[svc.Image] || asked[svc.Image] {
 				continue
@@ -380,8 +462,16 @@ func (b *builder) sweep(ctx context.Context) error {
 }
 
 func (u *up) makeSecrets(ctx context.Context) error {
+	const directory = 0o755
 	if err := u.ledgerSecrets(ctx); err != nil {
 		return err
+	}
+	if !u.own() {
+		n, err := secrets(u.dir, ofPlatform)
+		if err == nil && n > 0 {
+			u.progress.say("%d passwords of the ledger made up in %s/", n, secretsDir)
+		}
+		return errors.Join(err, os.MkdirAll(filepath.Join(u.dir, u.policy.Logs.Directory), directory))
 	}
 	var proxyAddress string
 	if svc, ok := u.project.Services[u.policy.Proxy.Service]; ok {
@@ -391,7 +481,7 @@ func (u *up) makeSecrets(ctx context.Context) error {
 			}
 		}
 	}
-	n, err := secrets(u.dir)
+	n, err := secrets(u.dir, passwords)
 	if err != nil {
 		return err
 	}
@@ -405,7 +495,6 @@ func (u *up) makeSecrets(ctx context.Context) error {
 	if signed {
 		u.progress.say("self-signed certificate made in %s/", tlsDir)
 	}
-	const directory = 0o755
 	for _, svc := range u.project.Services {
 		for _, v := range svc.Volumes {
 			if v.Type != types.VolumeTypeBind {
@@ -422,7 +511,7 @@ func (u *up) makeSecrets(ctx context.Context) error {
 }
 
 func (u *up) makeNetworks(ctx context.Context) error {
-	for _, project := range []*types.Project{u.project, u.platform} {
+	for _, project := range u.made() {
 		if err := u.hand.Networks(ctx, project); err != nil {
 			return err
 		}
@@ -436,6 +525,9 @@ func (u *up) makeNetworks(ctx context.Context) error {
 func (u *up) startRegistry(ctx context.Context) error {
 	if err := u.ofPlatform(ctx, "registry"); err != nil {
 		return err
+	}
+	if !u.own() {
+		return nil // what it is filled with is the operator's
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	newer := make([]string, len(applications))
@@ -474,7 +566,7 @@ func (u *up) startPlatform(ctx context.Context) error {
 }
 
 func (u *up) ofPlatform(ctx context.Context, name string) error {
-	svc, ok := u.platform.Services[name]
+	svc, ok := u.services.Services[name]
 	if !ok {
 		return fmt.Errorf("%s has no service %s", platformFile, name)
 	}
@@ -482,7 +574,7 @@ func (u *up) ofPlatform(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	group, err := u.service(ctx, u.platform, wanted{service: name, replicas: 1, hash: hash}, nil)
+	group, err := u.service(ctx, u.services, wanted{service: name, replicas: 1, hash: hash}, nil)
 	if err != nil {
 		return err
 	}

@@ -25,9 +25,9 @@ func TestRoutesAddOnlyWhatThisCallMade(t *testing.T) {
 func TestAnInterruptedCallLeavesItsReplicasToTheNext(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "out", "state"), 0o700))
-	first := &up{dir: dir, begun: map[string][]string{}}
+	first := &up{ground: ground{dir: dir}, begun: map[string][]string{}}
 	require.NoError(t, first.remember("hub", "10.0.0.1:8082"))
-	second := &up{dir: dir, begun: map[string][]string{}}
+	second := &up{ground: ground{dir: dir}, begun: map[string][]string{}}
 	require.NoError(t, second.remember("hub", "10.0.0.2:8082"))
 	require.NoError(t, second.recall())
 	require.ElementsMatch(t, []string{"10.0.0.1:8082", "10.0.0.2:8082"}, second.begun["hub"])
