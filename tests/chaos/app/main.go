@@ -124,6 +124,8 @@ func (s *service) answer(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
+	host, _ := os.Hostname()
+	w.Header().Set("X-Hive-Instance", host)
 	fmt.Fprintln(w, os.Getenv("VERSION"))
 }
 

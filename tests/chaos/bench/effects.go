@@ -189,7 +189,7 @@ func (b *Bench) statements(ctx context.Context, out Effects) error {
 
 func (b *Bench) reloads(ctx context.Context, out Effects) error {
 	return b.logs(ctx, "nginx", func(line string) {
-		if strings.HasSuffix(line, "reconfiguring") {
+		if strings.Contains(line, "(SIGHUP) received") {
 			out["nginx: reload"]++
 		}
 	})

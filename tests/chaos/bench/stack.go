@@ -136,15 +136,18 @@ func (b *Bench) replicas(ctx context.Context) error {
 			}
 		}
 	}
-	return until(ctx, time.Minute, "healthy replicas", func(ctx context.Context) error {
-		census, err := b.docker.TakeCensus(ctx, runbook.CensusInput{Project: b.stack.Project})
-		for _, c := range census.Containers {
-			if (c.Service == b.config.web() || c.Service == b.config.job()) && c.Health != "healthy" {
-				return fmt.Errorf("%s is %s, %s", c.Name, c.State, c.Health)
-			}
+	return until(ctx, time.Minute, "healthy replicas", b.healthy)
+}
+
+// healthy says which running replica is not.
+func (b *Bench) healthy(ctx context.Context) error {
+	census, err := b.docker.TakeCensus(ctx, runbook.CensusInput{Project: b.stack.Project})
+	for _, c := range census.Containers {
+		if (c.Service == b.config.web() || c.Service == b.config.job()) && c.State == "running" && c.Health != "healthy" {
+			return fmt.Errorf("%s is %s, %s", c.Name, c.State, c.Health)
 		}
-		return err
-	})
+	}
+	return err
 }
 
 // addresses are those of the running web replicas, as the proxy's files write them.

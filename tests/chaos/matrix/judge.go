@@ -90,8 +90,8 @@ func without(a, b []string) []string {
 	return out
 }
 
-// digests differ between benches, whose images are labelled apart.
-var digests = regexp.MustCompile(`@sha256:[0-9a-f]+`)
+// ids differ between benches, whose images are labelled apart, and between runs.
+var ids = regexp.MustCompile(`sha256:[0-9a-f]+|\b[0-9a-f]{12}\b|\[run [^\]]*\]`)
 
 // unnumbered takes the bench's number out of names, so that a run on one bench compares with one on another.
 func unnumbered(r bench.Result, n int) bench.Result {
@@ -99,12 +99,12 @@ func unnumbered(r bench.Result, n int) bench.Result {
 	names := strings.NewReplacer("hivechaos"+digit, "hivechaos", "web"+digit, "web", "job"+digit, "job")
 	census := make([]string, 0, len(r.Census))
 	for _, line := range r.Census {
-		census = append(census, names.Replace(line))
+		census = append(census, ids.ReplaceAllString(names.Replace(line), "…"))
 	}
 	slices.Sort(census)
 	effects := bench.Effects{}
 	for what, times := range r.Effects {
-		effects[digests.ReplaceAllString(names.Replace(what), "@")] += times
+		effects[ids.ReplaceAllString(names.Replace(what), "…")] += times
 	}
 	r.Census, r.Effects = census, effects
 	return r
