@@ -43,8 +43,8 @@ func (c *child) start(log string) error {
 		for {
 			cmd := c.command()
 			cmd.Stdout, cmd.Stderr = out, out
-			// A kit that is killed takes its children along.
-			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			// A kit that is killed takes its children along; an interrupt at the terminal is for the kit alone.
+			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 			err := c.begin(cmd)
 			select {
 			case first <- err:

@@ -143,7 +143,7 @@ func (b *Bench) replicas(ctx context.Context) error {
 func (b *Bench) healthy(ctx context.Context) error {
 	census, err := b.docker.TakeCensus(ctx, runbook.CensusInput{Project: b.stack.Project})
 	for _, c := range census.Containers {
-		if (c.Service == b.config.web() || c.Service == b.config.job()) && c.State == "running" && c.Health != "healthy" {
+		if (c.Service == b.config.web() || c.Service == b.config.job()) && c.State == "running" && c.Health != "healthy" && c.Health != "" {
 			return fmt.Errorf("%s is %s, %s", c.Name, c.State, c.Health)
 		}
 	}

@@ -39,7 +39,26 @@ func (r Row) Good() bool {
 }
 
 func (r Row) key() string {
-	return fmt.Sprintf("%s/%s/%s/%s", r.Procedure, r.Step, r.Point, r.Victim)
+	key := fmt.Sprintf("%s/%s/%s/%s", r.Procedure, r.Step, r.Point, r.Victim)
+	if r.Point == Random {
+		key += "/" + r.Run
+	}
+	return key
+}
+
+// Random is the point of a kill at a random moment of a run; its step is what the run said it was at.
+const Random kill.Point = "random"
+
+// Add puts rows into the file: each in the place of one of the same kill, if there is one.
+func Add(path string, more []Row) ([]Row, error) {
+	rows, err := Read(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range more {
+		rows = append(slices.DeleteFunc(rows, func(old Row) bool { return old.key() == r.key() }), r)
+	}
+	return rows, write(path, rows)
 }
 
 // Read reads the rows of a file; none where there is no file.
@@ -76,7 +95,15 @@ func write(path string, rows []Row) error {
 func Print(out io.Writer, rows []Row) {
 	type line struct{ procedure, step string }
 	cells := map[line]map[string]string{}
+	random, bad := map[kill.Victim]int{}, 0
 	for _, r := range rows {
+		if r.Point == Random {
+			random[r.Victim]++
+			if !r.Good() {
+				bad++
+			}
+			continue
+		}
 		l := line{r.Procedure, r.Step}
 		if cells[l] == nil {
 			cells[l] = map[string]string{}
@@ -105,4 +132,8 @@ func Print(out io.Writer, rows []Row) {
 		fmt.Fprintln(w)
 	}
 	_ = w.Flush() // printing to a terminal
+	if len(random) > 0 {
+		fmt.Fprintf(out, "\nat random moments of the whole stack's runs: %d opsworker, %d Temporal, %d ledger database; %d of them in a run that did not end as it must\n",
+			random[kill.OpsWorker], random[kill.Temporal], random[kill.Database], bad)
+	}
 }
