@@ -6,6 +6,7 @@
 //	stack.go     files and containers          census.go    what stands, without ids and times
 //	registry.go  images and their registry     effects.go   what was done, counted from outside the ledger
 //	platform.go  child processes               prober.go    users' requests
+//	engine.go    an engine that may be killed  run.go       one run, and what became of it
 package bench
 
 import (
@@ -16,7 +17,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -38,6 +38,8 @@ type Config struct {
 	Dir string
 	// Images are the engine's images of the stores, the proxy and monitoring, by service.
 	Images map[string]string
+	// Engine is the engine's own process where it may be killed, nil where it must live.
+	Engine *Engine
 	// Out hears what is under way.
 	Out io.Writer
 }
@@ -63,7 +65,6 @@ type Bench struct {
 	cancel   context.CancelFunc
 	// began is when the run's effects began to count.
 	began time.Time
-	mu    sync.Mutex
 }
 
 // names and addresses, all by the bench's number.

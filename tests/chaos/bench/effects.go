@@ -60,24 +60,49 @@ func (b *Bench) startWatch(ctx context.Context) error {
 	for _, a := range acts {
 		wanted.Add("event", string(a))
 	}
-	messages, failed := b.api.Events(ctx, events.ListOptions{Filters: wanted})
-	go func() {
-		for {
-			select {
-			case m := <-messages:
-				b.watch.event(b, m)
-			case err := <-failed:
-				if ctx.Err() == nil {
-					b.say("the engine's events have ended, so effects are not counted any more: %v", err)
-				}
-				return
-			}
-		}
-	}()
+	listening := make(chan struct{})
+	go b.listen(ctx, wanted, listening)
+	select {
+	case <-listening:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	if err := os.MkdirAll(b.path("out"), 0o755); err != nil {
 		return err
 	}
 	return inotify.Watch(ctx, []string{b.path("logs"), b.path("out")}, b.watch.file)
+}
+
+// listen hears the engine's events until the context ends. An engine that was killed is listened to again as soon as it
+// is back; it tells what it did meanwhile, because it remembers since its start.
+func (b *Bench) listen(ctx context.Context, wanted filters.Args, listening chan<- struct{}) {
+	var last int64
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for ctx.Err() == nil {
+		options := events.ListOptions{Filters: wanted}
+		if last > 0 {
+			options.Since = fmt.Sprintf("%d.%09d", (last+1)/int64(time.Second), (last+1)%int64(time.Second))
+		}
+		messages, failed := b.api.Events(ctx, options)
+		if listening != nil {
+			close(listening)
+			listening = nil
+		}
+		for open := true; open; {
+			select {
+			case m := <-messages:
+				last = max(last, m.TimeNano)
+				b.watch.event(b, m)
+			case <-failed:
+				open = false
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-again.C:
+		}
+	}
 }
 
 // begin forgets what was seen before.

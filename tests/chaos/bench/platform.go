@@ -96,7 +96,21 @@ func (c *child) kill(ctx context.Context) error {
 	}
 }
 
-// stop ends it for good.
+// end asks it to end, for good, and waits.
+func (c *child) end(ctx context.Context) {
+	c.mu.Lock()
+	c.stopping = true
+	_ = c.process.Signal(syscall.SIGTERM) // it may have ended by itself
+	ended := c.ended
+	c.mu.Unlock()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	c.stop()
+}
+
+// stop ends it for good, at once.
 func (c *child) stop() {
 	if c == nil {
 		return
@@ -150,13 +164,20 @@ func (b *Bench) kill(ctx context.Context, v kill.Victim) error {
 		return b.temporal.kill(ctx)
 	case kill.OpsWorker:
 		return b.worker.kill(ctx)
+	case kill.Engine:
+		if b.config.Engine != nil {
+			return b.config.Engine.kill(ctx)
+		}
 	case kill.Database:
 	}
 	return fmt.Errorf("a bench has no %s to kill", v)
 }
 
-// ready waits until Temporal answers and opsworker polls it.
+// ready waits until the engine and Temporal answer, and opsworker polls.
 func (b *Bench) ready(ctx context.Context) error {
+	if err := until(ctx, time.Minute, "the engine", func(ctx context.Context) error { _, err := b.api.Ping(ctx); return err }); err != nil {
+		return err
+	}
 	asking := http.Client{Timeout: 2 * time.Second}
 	return until(ctx, time.Minute, "opsworker", func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.config.listen()+"/readyz", nil)

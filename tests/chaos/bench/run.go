@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -45,8 +46,9 @@ type Result struct {
 	execution [2]string
 }
 
-// Run starts a procedure on the stack as Reset left it, carries out the orders, and looks at what became of it.
-func (b *Bench) Run(ctx context.Context, start func(context.Context, client.Client) (client.WorkflowRun, error), orders []kill.Order) (Result, error) {
+// Run starts a procedure on the stack as Reset left it, carries out the orders, and looks at what became of it. What
+// disturbs it besides, if anything does, is called when it has begun, and its context ends with the run.
+func (b *Bench) Run(ctx context.Context, start func(context.Context, client.Client) (client.WorkflowRun, error), orders []kill.Order, disturb func(context.Context)) (Result, error) {
 	var r Result
 	b.Referee.Arm(orders)
 	b.prober.start(ctx)
@@ -57,7 +59,14 @@ func (b *Bench) Run(ctx context.Context, start func(context.Context, client.Clie
 		return r, err
 	}
 	r.Workflow, r.execution = run.GetID(), [2]string{run.GetID(), run.GetRunID()}
+	disturbed, calm := context.WithCancel(ctx)
+	var disturbing sync.WaitGroup
+	if disturb != nil {
+		disturbing.Go(func() { disturb(disturbed) })
+	}
 	r.Outcome, r.Reason = b.await(ctx, run)
+	calm()
+	disturbing.Wait()
 	r.Took = time.Since(began).Round(100 * time.Millisecond)
 	taken, trouble := b.Referee.Taken()
 	b.Referee.Arm(nil)
@@ -78,6 +87,12 @@ func (b *Bench) Run(ctx context.Context, start func(context.Context, client.Clie
 	}
 	return r, nil
 }
+
+// Kill ends a victim now; it is started again at once.
+func (b *Bench) Kill(ctx context.Context, v kill.Victim) error { return b.kill(ctx, v) }
+
+// Ready waits until the platform works.
+func (b *Bench) Ready(ctx context.Context) error { return b.ready(ctx) }
 
 // await waits for the run's end, also while the server dies.
 func (b *Bench) await(ctx context.Context, run client.WorkflowRun) (outcome, reason string) {

@@ -32,6 +32,7 @@ const (
 	OpsWorker Victim = "opsworker"
 	Temporal  Victim = "temporal"
 	Database  Victim = "ledger database"
+	Engine    Victim = "engine"
 )
 
 // Order says who dies where: at the nth meeting with a step of a procedure.

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -20,7 +21,7 @@ type cell struct {
 
 // cells are all kills: three points and two victims for each step type that writes, one seeded point and both victims
 // for each that only reads. A step that several scenarios of a procedure meet is killed in the first of them. Which of
-// a step's acts is hit is seeded too, among those that the run without kills has.
+// a step's acts is hit first is seeded too; the step's next kill hits the next act.
 func cells(references map[int]bench.Result, random *rand.Rand) ([]cell, error) {
 	var out []cell
 	seen := map[string]bool{}
@@ -41,9 +42,11 @@ func cells(references map[int]bench.Result, random *rand.Rand) ([]cell, error) {
 				points = points[:1:1]
 				points[0] = kill.Points()[random.IntN(len(kill.Points()))]
 			}
+			nth := random.IntN(met[kind])
 			for _, point := range points {
 				for _, victim := range []kill.Victim{kill.OpsWorker, kill.Temporal} {
-					out = append(out, cell{at, kill.Order{Procedure: procedure, Step: step, Nth: 1 + random.IntN(met[kind]), Point: point, Victim: victim}, effect})
+					nth = nth%met[kind] + 1
+					out = append(out, cell{at, kill.Order{Procedure: procedure, Step: step, Nth: nth, Point: point, Victim: victim}, effect})
 				}
 			}
 		}
@@ -51,7 +54,7 @@ func cells(references map[int]bench.Result, random *rand.Rand) ([]cell, error) {
 	return out, nil
 }
 
-// batch is one run: a scenario and the kills in it, one a step.
+// batch is one run: a scenario and the kills in it, one an act.
 type batch struct {
 	scenario int
 	cells    []cell
@@ -71,7 +74,7 @@ func batches(cells []cell, random *rand.Rand) []batch {
 		used := map[string]bool{}
 		var rest []cell
 		for _, c := range left {
-			kind := c.order.Procedure + " " + c.order.Step
+			kind := fmt.Sprint(c.order.Procedure, c.order.Step, c.order.Nth)
 			if c.scenario != one.scenario || used[kind] || len(one.cells) == mostKills {
 				rest = append(rest, c)
 				continue

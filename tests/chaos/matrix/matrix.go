@@ -30,7 +30,7 @@ type Config struct {
 	// Benches is how many mini stacks work side by side.
 	Benches int
 	Seed    uint64
-	// All adds what the file lacks of this commit; else the file is begun anew.
+	// All makes only the kills that the file lacks of this commit.
 	All bool
 	// Limit ends the kills: no run is begun later.
 	Limit time.Duration
@@ -58,13 +58,11 @@ type matrix struct {
 // Run makes the kills and writes the file as it goes. The error says how many rows are not as they must be.
 func Run(ctx context.Context, config Config) ([]Row, error) {
 	m := &matrix{Config: config, references: map[int]bench.Result{}, began: time.Now()}
-	if config.All {
-		all, err := Read(config.File)
-		if err != nil {
-			return nil, err
-		}
-		m.rows = slices.DeleteFunc(all, func(r Row) bool { return r.Commit != config.Commit })
+	known, err := Read(config.File)
+	if err != nil {
+		return nil, err
 	}
+	m.rows = slices.DeleteFunc(known, func(r Row) bool { return r.Commit != config.Commit })
 	benches, err := m.open(ctx)
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
@@ -159,7 +157,7 @@ func (m *matrix) todo() ([]batch, error) {
 	}
 	done := map[string]bool{}
 	for _, r := range m.rows {
-		done[r.key()] = true
+		done[r.key()] = m.All
 	}
 	all = slices.DeleteFunc(all, func(c cell) bool {
 		return done[m.row(c).key()] || m.Step != "" && c.order.Step != m.Step || m.Point != "" && string(c.order.Point) != m.Point
@@ -232,7 +230,7 @@ func (m *matrix) run(ctx context.Context, b *bench.Bench, one batch) (bench.Resu
 	if err := b.Reset(ctx, s.Start); err != nil {
 		return bench.Result{}, err
 	}
-	return b.Run(ctx, func(ctx context.Context, c clientOf) (runOf, error) { return s.Run(ctx, c, b.Number()) }, one.orders())
+	return b.Run(ctx, func(ctx context.Context, c clientOf) (runOf, error) { return s.Run(ctx, c, b.Number()) }, one.orders(), nil)
 }
 
 // kill makes one run with kills, judges it, and writes its rows.
@@ -323,7 +321,7 @@ func (m *matrix) verdict() error {
 		fmt.Fprintf(m.Out, "%d kills are left for another time: make chaos ALL=1 adds them\n", m.left)
 	}
 	switch {
-	case len(m.rows) == 0:
+	case m.runs == 0 && !m.All:
 		return errors.New("nobody was killed, so nothing is proved")
 	case bad > 0:
 		return fmt.Errorf("%d of %d kills changed how a run ended; see out/chaos/runs", bad, len(m.rows))

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -73,7 +74,7 @@ func TestWritesDieAtEveryPointReadsAtOne(t *testing.T) {
 	require.Equal(t, all, again, "a seed replays")
 }
 
-func TestARunKillsOnceAStepAndWritesComeFirst(t *testing.T) {
+func TestARunKillsOnceAnActAndWritesComeFirst(t *testing.T) {
 	all, err := cells(map[int]bench.Result{0: reference()}, rand.New(rand.NewPCG(1, 1)))
 	require.NoError(t, err)
 	runs := batches(all, rand.New(rand.NewPCG(2, 2)))
@@ -81,8 +82,9 @@ func TestARunKillsOnceAStepAndWritesComeFirst(t *testing.T) {
 	for _, one := range runs {
 		seen := map[string]bool{}
 		for _, o := range one.orders() {
-			require.False(t, seen[o.Step], "two kills at a step would be one and the same retry")
-			seen[o.Step] = true
+			act := fmt.Sprint(o.Step, o.Nth)
+			require.False(t, seen[act], "two kills at an act would be one and the same retry")
+			seen[act] = true
 		}
 	}
 	require.NotEqual(t, runbook.Read, runs[0].cells[0].effect)
@@ -111,10 +113,7 @@ func TestTheListsAreWhole(t *testing.T) {
 	procedures := regexp.MustCompile(`(\w+\.\w+)\.Bind\(r`).FindAllStringSubmatch(string(contents), -1)
 	require.NotEmpty(t, procedures)
 	for _, p := range procedures {
-		if p[1] == "schedule.ScheduledRun" {
-			continue // it asks for no step of its own but MissedRun's notice
-		}
-		require.Contains(t, string(scenarios), "of("+p[1]+",", "%s has no scenario: add a row", p[1])
+		require.Regexp(t, regexp.QuoteMeta(p[1])+`(,|\.Name)`, string(scenarios), "%s has no scenario: add a row", p[1])
 	}
 }
 

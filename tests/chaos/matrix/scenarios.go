@@ -2,8 +2,11 @@ package matrix
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/leanvibe/hive/tests/chaos/bench"
 	"github.com/leanvibe/hive/workflows/health"
@@ -61,9 +64,29 @@ var Scenarios = []Scenario{
 			Notify:   runbook.NotifyPolicy{File: "out/notifications.log"}, Date: "2026-11-22", Outcome: schedule.Missed, Why: "the chaos kit says so",
 		}
 	})},
+	{"date that had its run", bench.Start{}, scheduledAgain},
 	{"week", bench.Start{Web: bench.Newer, Job: bench.Newer}, of(maintenance.WeeklyMaintenance, func(int) maintenance.WeeklyMaintenanceInput {
 		return maintenance.WeeklyMaintenanceInput{}
 	})},
+}
+
+// scheduledAgain has a schedule fire for a date whose run is over: people are told that nothing was started.
+func scheduledAgain(ctx context.Context, c client.Client, _ int) (client.WorkflowRun, error) {
+	s := runbook.SchedulePolicy{ID: "daily", Procedure: health.ReadinessCheck.Name, Every: "day", At: "00:00", Timezone: "UTC", CatchUp: runbook.Duration(24 * time.Hour)}
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	options := client.StartWorkflowOptions{ID: s.RunID(today.Format(time.DateOnly)), TaskQueue: runbook.TaskQueue}
+	first, err := c.ExecuteWorkflow(ctx, options, schedule.MissedRun.Name, nil) // any run of that name will do; this one refuses its input at once
+	if err != nil {
+		return nil, err
+	}
+	var refused *temporal.WorkflowExecutionError
+	if err := first.Get(ctx, nil); err != nil && !errors.As(err, &refused) {
+		return nil, err
+	}
+	return c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: schedule.IDPrefix + s.ID, TaskQueue: runbook.TaskQueue,
+		TypedSearchAttributes: temporal.NewSearchAttributes(temporal.NewSearchAttributeKeyTime("TemporalScheduledStartTime").ValueSet(today)),
+	}, schedule.ScheduledRun.Name, schedule.ScheduledRunInput{Schedule: s, Notify: runbook.NotifyPolicy{File: "out/notifications.log"}})
 }
 
 // of starts a procedure with the input for a bench.

@@ -49,13 +49,14 @@ func (r Row) key() string {
 // Random is the point of a kill at a random moment of a run; its step is what the run said it was at.
 const Random kill.Point = "random"
 
-// Add puts rows into the file: each in the place of one of the same kill, if there is one.
+// Add puts rows into the file: each in the place of one of the same kill, if there is one. Rows of another commit go.
 func Add(path string, more []Row) ([]Row, error) {
 	rows, err := Read(path)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range more {
+		rows = slices.DeleteFunc(rows, func(old Row) bool { return old.Commit != r.Commit })
 		rows = append(slices.DeleteFunc(rows, func(old Row) bool { return old.key() == r.key() }), r)
 	}
 	return rows, write(path, rows)
@@ -133,7 +134,7 @@ func Print(out io.Writer, rows []Row) {
 	}
 	_ = w.Flush() // printing to a terminal
 	if len(random) > 0 {
-		fmt.Fprintf(out, "\nat random moments of the whole stack's runs: %d opsworker, %d Temporal, %d ledger database; %d of them in a run that did not end as it must\n",
-			random[kill.OpsWorker], random[kill.Temporal], random[kill.Database], bad)
+		fmt.Fprintf(out, "\nat random moments: %d opsworker, %d Temporal, %d ledger database, %d engine; %d of them in a run that did not end as it must\n",
+			random[kill.OpsWorker], random[kill.Temporal], random[kill.Database], random[kill.Engine], bad)
 	}
 }
