@@ -98,6 +98,10 @@ faults: ## Roll the running stack to bad images under load: each must revert by 
 beside: hive ## The weekly work by the runbook's own commands and by WeeklyMaintenance, under the same load, in one table
 	go run ./tests/beside
 
+.PHONY: chaos
+chaos: engine hive ## Kill opsworker and Temporal at every step and at random moments, at most 50 minutes; ALL=1 goes on, SEED=n replays
+	go run ./tests/chaos $(if $(ALL),--all) $(if $(SEED),--seed $(SEED))
+
 .PHONY: record
 record: ## Take histories of the platform's closed runs into tests/replay/histories
 	go run ./tests/replay/record
