@@ -164,6 +164,18 @@ func TestSectionsMayBeLeftOut(t *testing.T) {
 	require.Empty(t, p.Metrics.Prometheus)
 }
 
+// A service that runs to its end is never rolled, so nothing bars it from that.
+func TestAServiceThatRunsOnce(t *testing.T) {
+	out, err := foreign(t, map[string]string{
+		"runbook.yaml": "timezone: UTC\n", "compose.yaml": "services:\n  migrate: {image: web, container_name: migrate, x-hive: {role: worker, once: true}}\n",
+	}).Load(context.Background(), runbook.LoadPolicyInput{Run: "r/1"})
+	require.NoError(t, err)
+	migrate, _ := out.Stack.Service("migrate")
+	require.True(t, migrate.Once)
+	require.False(t, migrate.Rolled())
+	require.Empty(t, migrate.Bars)
+}
+
 func TestTheDirectoryNamesAStackWithoutAName(t *testing.T) {
 	project, err := foreign(t, map[string]string{"runbook.yaml": foreignPolicy, "compose.yml": foreignCompose}).Project(context.Background())
 	require.NoError(t, err)

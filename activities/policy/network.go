@@ -46,7 +46,7 @@ func (h Hand) network(project *types.Project, e *extensions, out *runbook.Stack)
 func sharedNetwork(project *types.Project, stack runbook.Stack) string {
 	on, wanted := map[string]int{}, 0
 	for _, s := range stack.Services {
-		if s.Role.Rolled() || s.Role == runbook.RoleProxy {
+		if s.Rolled() || s.Role == runbook.RoleProxy {
 			wanted++
 			for key := range project.Services[s.Name].Networks {
 				on[key]++

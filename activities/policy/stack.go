@@ -26,7 +26,7 @@ func (h Hand) stack(files Layout, project *types.Project, proxied bool) (runbook
 		if err != nil {
 			return out, err
 		}
-		if s.Role.Rolled() {
+		if s.Rolled() {
 			s.Bars = h.bars(svc, s, proxied)
 		}
 		out.Services = append(out.Services, s)
@@ -47,7 +47,7 @@ func (h Hand) service(files Layout, svc types.ServiceConfig, x hiveService) (run
 		return runbook.Service{}, runbook.FailCause(runbook.Refused, err, "%s: services.%s has no configuration hash", files.Stack(), svc.Name)
 	}
 	s := runbook.Service{
-		Name: svc.Name, Role: x.Role, Order: x.Order, Replicas: svc.GetScale(), Image: svc.Image, ConfigHash: hash,
+		Name: svc.Name, Role: x.Role, Order: x.Order, Once: x.Once, Replicas: svc.GetScale(), Image: svc.Image, ConfigHash: hash,
 		Probe: x.Probe, Supply: x.Supply, MinHealthy: x.MinHealthy, Drain: x.Drain, StopGrace: stopGrace(svc),
 		HasHealthcheck: hasHealthcheck(svc), LogLimited: logLimited(svc), MemoryLimit: memoryLimit(svc),
 	}

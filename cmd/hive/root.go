@@ -24,6 +24,7 @@ const teach = `hive runs the procedures of the operational runbook on a Compose 
   hive schedules list                       what runs by itself: when next, how the last dates went
   hive logs nginx --follow                  a service's output
   hive down                                 stop the stack; volumes, images, backups/ and secrets/ stay
+  hive init compose.yaml                    what hive must know of a stack of yours; then hive up beside it
 
 Every run can also be started, watched and cancelled in the Temporal UI: ` + uiBase + `
 

@@ -149,6 +149,9 @@ func (e *environment) printStanding(s standing) {
 		if !service.Good() {
 			note = "✗"
 		}
+		if service.Once {
+			note = "runs once"
+		}
 		if len(service.Images) > 0 {
 			note = strings.TrimSpace(note + " runs " + strings.Join(service.Images, ", "))
 		}

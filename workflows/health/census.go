@@ -20,6 +20,9 @@ func censusChecks(stack runbook.Stack, census runbook.Census, images map[string]
 }
 
 func serviceCensus(svc runbook.Service, containers []runbook.Container, image string) Check {
+	if svc.Once {
+		return onceCensus(svc, containers)
+	}
 	var v verdict
 	running := 0
 	for _, c := range containers {
@@ -35,6 +38,26 @@ func serviceCensus(svc runbook.Service, containers []runbook.Container, image st
 		v.add(runbook.Warning, fmt.Sprintf("%d replicas run where the compose file says %d: scaled, or left by a run that was ended", running, svc.Replicas))
 	}
 	return v.check("census: "+svc.Name, fmt.Sprintf("%d of %d healthy", running, svc.Replicas))
+}
+
+// onceCensus judges a service that runs to its end: that it has ended is no fault,
+// how it ended may be one.
+func onceCensus(svc runbook.Service, containers []runbook.Container) Check {
+	var v verdict
+	seen := "it runs once, and no container of it is here"
+	for _, c := range containers {
+		switch {
+		case c.State == "running":
+			seen = c.Name + " runs, and ends by itself"
+		case c.State == "exited" && c.ExitCode == 0:
+			seen = c.Name + " has run to its end"
+		case c.State == "exited":
+			v.add(runbook.Critical, leftover(c)+": it runs once, and did not end well")
+		default:
+			v.add(runbook.Warning, leftover(c))
+		}
+	}
+	return v.check("census: "+svc.Name, seen)
 }
 
 func judgeContainer(v *verdict, svc runbook.Service, c runbook.Container, image string) {

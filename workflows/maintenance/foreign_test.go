@@ -118,6 +118,22 @@ func TestAStackWithAProxyAloneRolls(t *testing.T) {
 	require.NotContains(t, names(report), runbook.ObserveDatabase.Name)
 }
 
+// What runs to its end is rolled by nobody, and missed by nobody.
+func TestWhatRunsOnceIsNotRolled(t *testing.T) {
+	w := newWorld(t)
+	w.policy = func(out *runbook.LoadPolicyOutput) {
+		out.Stack.Services = append(out.Stack.Services, runbook.Service{Name: "migrate", Role: runbook.RoleWorker, Replicas: 1, Image: "reg/engine:2", Once: true})
+	}
+	report, err := w.run(RollingRestart.Name, RollingRestartInput{})
+	require.NoError(t, err)
+	require.Equal(t, runbook.Succeeded, report.Outcome, report.Reason)
+	require.NotContains(t, fmt.Sprint(w.acts), "migrate")
+	report, err = w.run(RollingRestart.Name, RollingRestartInput{Services: []string{"migrate"}})
+	require.NoError(t, err)
+	require.Equal(t, runbook.RefusedRun, report.Outcome)
+	require.Contains(t, report.Reason, "migrate runs once and ends by itself")
+}
+
 // A worker that nobody gives work cannot be proven, and is put back.
 func TestAWorkerWithoutAProxyIsProvenByItsUsersAlone(t *testing.T) {
 	w := newWorld(t)

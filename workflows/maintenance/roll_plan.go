@@ -116,7 +116,7 @@ func chosen(stack runbook.Stack, names []string) ([]runbook.Service, error) {
 	var out []runbook.Service
 	if len(names) == 0 {
 		for _, svc := range stack.Services {
-			if svc.Role.Rolled() {
+			if svc.Rolled() {
 				out = append(out, svc)
 			}
 		}
@@ -126,7 +126,10 @@ func chosen(stack runbook.Stack, names []string) ([]runbook.Service, error) {
 		if !known {
 			return nil, runbook.Fail(runbook.Refused, "the compose file has no service %q; it has %s", name, strings.Join(serviceNames(stack), ", "))
 		}
-		if !svc.Role.Rolled() {
+		if svc.Once {
+			return nil, runbook.Fail(runbook.Refused, "%s runs once and ends by itself: there is nothing to roll", name)
+		}
+		if !svc.Rolled() {
 			return nil, runbook.Fail(runbook.Refused, "%s is a %s: RollingRestart replaces only services of role app and worker", name, svc.Role)
 		}
 		out = append(out, svc)

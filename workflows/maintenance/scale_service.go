@@ -51,7 +51,7 @@ func RunScaleService(ctx workflow.Context, in ScaleServiceInput) (runbook.Report
 // showScalable answers a run without a service: what could be scaled, and how.
 func showScalable(r *flow.Run) error {
 	for _, svc := range r.Stack.Services {
-		if svc.Role.Rolled() {
+		if svc.Rolled() {
 			r.Find(runbook.Good, svc.Name, fmt.Sprintf("%d replicas by the compose file; to change that while it runs: {\"service\":%q,\"replicas\":%d}",
 				svc.Replicas, svc.Name, svc.Replicas+1))
 		}

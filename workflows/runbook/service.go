@@ -30,6 +30,9 @@ type Service struct {
 	Image string `json:"image"`
 	// ConfigHash equals `docker compose config --hash` for the service.
 	ConfigHash string `json:"configHash"`
+	// Once says that it runs to its end, as a migration does: it is not expected to
+	// stay, and never rolled.
+	Once bool `json:"once,omitempty"`
 	// Probe is how health is asked; nil where the file declares none.
 	Probe *Probe `json:"probe,omitempty"`
 	// MinHealthy is how long health must hold without a break.
@@ -55,6 +58,9 @@ type Service struct {
 	// host ports, one replica, no probe, a Compose field we do not translate.
 	Bars []string `json:"bars,omitempty"`
 }
+
+// Rolled says whether RollingRestart may replace this service.
+func (s Service) Rolled() bool { return s.Role.Rolled() && !s.Once }
 
 // Probe is one way to ask a replica whether it is healthy.
 type Probe struct {

@@ -52,6 +52,7 @@ type Service struct {
 	// Notes are to be known before the guess is believed.
 	Notes []string `json:"notes,omitempty"`
 
+	once     bool
 	order    int
 	probe    *runbook.Probe
 	probeWhy string

@@ -16,7 +16,7 @@ import (
 // bars finds what bars a roll of an app or a worker, and what the override can do
 // about it. It takes nothing away from a service that users reach in no other way.
 func (s *stack) bars(out *Service) {
-	if !out.Role.Rolled() {
+	if !out.Role.Rolled() || out.once {
 		return
 	}
 	svc := s.project.Services[out.Name]

@@ -105,7 +105,7 @@ func (s *stack) guess(name string) Service {
 		one := s.routes.of(name)[0]
 		return is(runbook.RoleApp, "nginx routes %s to it (%s:%d)", or(one.path, "requests"), s.routes.file, one.pass.line)
 	case s.once(name, svc, said):
-		out.Notes = append(out.Notes, "it runs once and ends: readiness will miss it, because a service is expected to run; run it by hand, or give it a profile of its own")
+		out.once = true
 		return is(runbook.RoleWorker, "it runs once (%s)", s.onceBy(name, said))
 	case timerWord.MatchString(said):
 		out.Notes = append(out.Notes, "it works by the clock: two of it at once do each job twice, so it has no probe and is never rolled")
@@ -232,7 +232,7 @@ func order(s *stack, services []Service) {
 	rank := map[runbook.Role]int{runbook.RoleApp: 0, runbook.RoleWorker: 1}
 	var rolled []*Service
 	for i := range services {
-		if services[i].Role.Rolled() {
+		if services[i].Role.Rolled() && !services[i].once {
 			rolled = append(rolled, &services[i])
 		}
 	}

@@ -47,6 +47,9 @@ func (s *stack) override(p *Proposal) string {
 		}
 		b.WriteString("    x-hive:\n")
 		fmt.Fprintf(&b, "      role: %s\n", svc.Role)
+		if svc.once {
+			b.WriteString("      once: true\n")
+		}
 		if svc.order > 0 {
 			fmt.Fprintf(&b, "      order: %d\n", svc.order)
 		}

@@ -246,7 +246,7 @@ func (s *stack) published(is string, target uint32) string {
 func (s *stack) abilities(p *Proposal) {
 	var rolled, barred []string
 	for _, svc := range p.Services {
-		if !svc.Role.Rolled() {
+		if !svc.Role.Rolled() || svc.once {
 			continue
 		}
 		open := slices.ContainsFunc(svc.Bars, func(b Bar) bool { return !b.Lifted && !soft(b) })

@@ -90,9 +90,9 @@ func TestTheWeeklyPlanOfEachStack(t *testing.T) {
 		database bool
 	}{
 		"pair":  {rolled: []string{"web"}, database: true},
-		"shop":  {rolled: []string{"web"}, database: true, barred: map[string]string{"queue": "no x-hive.probe", "clock": "no x-hive.probe", "migrate": "no x-hive.probe"}},
+		"shop":  {rolled: []string{"web"}, database: true, barred: map[string]string{"queue": "no x-hive.probe", "clock": "no x-hive.probe"}},
 		"fixed": {rolled: []string{"api", "frontend"}, database: true, barred: map[string]string{"admin": "no x-hive.proxy.upstream"}},
-		"plain": {barred: map[string]string{"app": "no proxy in the policy: its users are connected to this very container", "init": "no x-hive.probe"}},
+		"plain": {barred: map[string]string{"app": "no proxy in the policy: its users are connected to this very container"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, dir := look(t, name)

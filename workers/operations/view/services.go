@@ -25,15 +25,17 @@ type Service struct {
 	Desired int    `json:"desired"`
 	Running int    `json:"running"`
 	// Healthy is nil where the service has no health check: that it runs is then all that is known.
-	Healthy *int   `json:"healthy"`
-	Image   string `json:"image"`
+	Healthy *int `json:"healthy"`
+	// Once: it runs to its end, so that it does not run is nothing amiss.
+	Once  bool   `json:"once,omitempty"`
+	Image string `json:"image"`
 	// Images are what the running containers were made from, where that is not Image alone.
 	Images []string `json:"images,omitempty"`
 }
 
 // Good says whether everything wanted runs, and where it can be told, is healthy.
 func (s Service) Good() bool {
-	return s.Running == s.Desired && (s.Healthy == nil || *s.Healthy == s.Desired)
+	return s.Once || s.Running == s.Desired && (s.Healthy == nil || *s.Healthy == s.Desired)
 }
 
 // Stack counts what runs of the project's own services. A container whose service its files do not know gets a row of
@@ -62,7 +64,7 @@ func (e *Engine) services(ctx context.Context, project *types.Project) ([]Servic
 	}
 	rows := map[string]*Service{}
 	for name, s := range project.Services {
-		rows[name] = &Service{Project: project.Name, Name: name, Desired: s.GetScale(), Image: s.Image}
+		rows[name] = &Service{Project: project.Name, Name: name, Desired: s.GetScale(), Image: s.Image, Once: once(s)}
 		if s.HealthCheck != nil && !s.HealthCheck.Disable {
 			rows[name].Healthy = new(int)
 		}
@@ -81,6 +83,13 @@ func (e *Engine) services(ctx context.Context, project *types.Project) ([]Servic
 	}
 	slices.SortFunc(out, func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+// once says whether the file calls the service one that runs to its end.
+func once(s types.ServiceConfig) bool {
+	known, _ := s.Extensions["x-hive"].(map[string]any)
+	yes, _ := known["once"].(bool)
+	return yes
 }
 
 func (s *Service) count(c Container) {
