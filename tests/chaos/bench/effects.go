@@ -43,6 +43,8 @@ type watch struct {
 	mu     sync.Mutex
 	seen   Effects
 	hashes map[string]string
+	// never are containers that were created and have not been started, by ID.
+	never map[string]string
 	// broken has a bad image show its fault at the first stop of a replica.
 	broken bool
 }
@@ -55,7 +57,7 @@ var acts = []events.Action{
 
 // startWatch listens until the context ends.
 func (b *Bench) startWatch(ctx context.Context) error {
-	b.watch = &watch{seen: Effects{}, hashes: map[string]string{}}
+	b.watch = &watch{seen: Effects{}, hashes: map[string]string{}, never: map[string]string{}}
 	wanted := filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("type", string(events.ImageEventType)))
 	for _, a := range acts {
 		wanted.Add("event", string(a))
@@ -109,7 +111,7 @@ func (b *Bench) listen(ctx context.Context, wanted filters.Args, listening chan<
 func (w *watch) begin(_ context.Context, b *Bench, broken bool) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen, w.hashes, w.broken = Effects{}, map[string]string{}, broken
+	w.seen, w.hashes, w.never, w.broken = Effects{}, map[string]string{}, map[string]string{}, broken
 	b.began = time.Now()
 	return nil
 }
@@ -130,10 +132,30 @@ func (w *watch) event(b *Bench, m events.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen[what]++
+	w.neverRan(m, what)
 	if w.broken && m.Action == events.ActionDie {
 		w.broken = false
 		for _, service := range []string{"web", "job"} {
 			_ = os.WriteFile(b.path("logs", service, "break"), nil, 0o644) // a run whose image stays well does not end as expected
+		}
+	}
+}
+
+// neverRan takes the creation of a container back that is removed without ever having run: an engine that dies between
+// the two leaves one, it serves nobody, and the retry makes it anew.
+func (w *watch) neverRan(m events.Message, what string) {
+	switch m.Action {
+	case events.ActionCreate:
+		w.never[m.Actor.ID] = what
+	case events.ActionStart:
+		delete(w.never, m.Actor.ID)
+	case events.ActionDestroy:
+		if created, never := w.never[m.Actor.ID]; never {
+			for _, undone := range []string{created, what} {
+				if w.seen[undone]--; w.seen[undone] == 0 {
+					delete(w.seen, undone)
+				}
+			}
 		}
 	}
 }

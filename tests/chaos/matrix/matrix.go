@@ -186,10 +186,16 @@ func (m *matrix) work(ctx context.Context, benches []*bench.Bench, todo []batch)
 			return err
 		}
 		// Whose kill was it? Each once more, alone.
+		harmless := true
 		for _, c := range one.cells {
-			if _, err := m.kill(ctx, b, batch{one.scenario, []cell{c}}); err != nil {
+			good, err := m.kill(ctx, b, batch{one.scenario, []cell{c}})
+			if err != nil {
 				return err
 			}
+			harmless = harmless && good
+		}
+		if harmless {
+			return fmt.Errorf("%s did not come out right with all of %v, though it did with each of them alone", Scenarios[one.scenario].Name, one.orders())
 		}
 		return nil
 	})
