@@ -44,7 +44,10 @@ func serviceCensus(svc runbook.Service, containers []runbook.Container, image st
 // how it ended may be one.
 func onceCensus(svc runbook.Service, containers []runbook.Container) Check {
 	var v verdict
-	seen := "it runs once, and no container of it is here"
+	seen := ""
+	if len(containers) == 0 {
+		v.add(runbook.Warning, "it runs once, and no container of it is here to tell whether it has")
+	}
 	for _, c := range containers {
 		switch {
 		case c.State == "running":

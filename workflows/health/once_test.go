@@ -19,7 +19,7 @@ func TestAServiceThatRunsOnceIsJudgedByItsEnd(t *testing.T) {
 		says       string
 	}{
 		"ended well":   {one("exited", 0), runbook.Good, "shop-migrate-1 has run to its end"},
-		"not here":     {nil, runbook.Good, "no container of it is here"},
+		"not here":     {nil, runbook.Warning, "no container of it is here"},
 		"at work":      {one("running", 0), runbook.Good, "ends by itself"},
 		"failed":       {one("exited", 3), runbook.Critical, "shop-migrate-1 is exited (code 3): it runs once, and did not end well"},
 		"never begun":  {one("created", 0), runbook.Warning, "shop-migrate-1 is created"},
