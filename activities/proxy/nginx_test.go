@@ -444,7 +444,6 @@ func TestReconcile(t *testing.T) {
 	}
 	require.Empty(t, reconcile(a, b))
 	require.Empty(t, reconcile(), "the engine may only not know yet")
-	require.Empty(t, reconcile(c), "nothing would be left")
 	require.Equal(t, map[string]runbook.ProxyChange{upstream: {Generation: 3, Previous: sorted(a, b), Changed: true}}, reconcile(b, c))
 	require.Equal(t, map[string]int{b: 6}, s.answers("/v1/tasks", 6), "the dead one is out; the one that no run calls in is not in")
 	require.Len(t, reconcile(a, b, c), 1)
@@ -457,6 +456,8 @@ func TestReconcile(t *testing.T) {
 	require.Len(t, reconcile(a, b, c), 1, "what a killed run wrote and never loaded")
 	require.Equal(t, map[string]int{c: 4}, s.answers("/v1/tasks", 4), "run/2 meant c alone")
 	require.Empty(t, reconcile(a, b, c))
+	require.Len(t, reconcile(a, b), 1, "nothing would be left of what is routed to")
+	require.Len(t, s.answers("/v1/tasks", 8), 2, "what lives is tried")
 }
 
 func TestSeed(t *testing.T) {
