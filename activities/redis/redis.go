@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,6 +58,10 @@ func (h Hand) Observe(ctx context.Context, in runbook.CacheInput) (runbook.Cache
 		wg.Go(func() { views[i] = look(ctx, in, service, password) })
 	}
 	wg.Wait()
+	if !slices.ContainsFunc(views, func(v view) bool { return v.address != "" }) {
+		// Not one address: that is about who was asked for them, and no verdict on Redis.
+		return runbook.CacheState{}, runbook.Fail(runbook.Unreachable, "%s", views[0].err)
+	}
 	return verdict(in.Cache, views), nil
 }
 

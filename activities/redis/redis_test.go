@@ -137,3 +137,13 @@ func TestForbiddenCommands(t *testing.T) {
 		require.NotRegexp(t, forbidden, string(raw), f)
 	}
 }
+
+// An engine that is away knows no address: that is tried again, and no verdict on a cluster that serves.
+func TestNoAddressAtAllIsNoVerdict(t *testing.T) {
+	h := Hand{Locate: func(_ context.Context, _, service string) (string, error) {
+		return "", runbook.Fail(runbook.Unreachable, "%s: the container engine does not answer", service)
+	}}
+	_, err := h.Observe(t.Context(), runbook.CacheInput{Project: "p", Cache: runbook.CachePolicy{Services: []string{"r1", "r2"}, Port: 6379}})
+	require.Equal(t, runbook.Unreachable, runbook.KindOf(err))
+	require.ErrorContains(t, err, "r1: the container engine does not answer")
+}

@@ -23,7 +23,7 @@ type AlertsState struct {
 
 // ListAlerts lists active alerts from Alertmanager's API.
 var ListAlerts = Step[AlertsInput, AlertsState]{
-	Name: "alerts.List", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Name: "alerts.List", Timeout: 5 * time.Second, Total: 45 * time.Second, Attempts: 5,
 	Summary: func(AlertsInput) string { return "alerts that fire" },
 }
 

@@ -37,6 +37,6 @@ type CacheState struct {
 // ObserveCache asks every node for its view and compares them; never one node's
 // `cluster info`.
 var ObserveCache = Step[CacheInput, CacheState]{
-	Name: "cache.Observe", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Name: "cache.Observe", Timeout: 5 * time.Second, Total: 45 * time.Second, Attempts: 5,
 	Summary: func(CacheInput) string { return "ask every Redis node" },
 }

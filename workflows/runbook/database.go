@@ -34,7 +34,7 @@ type DatabaseState struct {
 
 // ObserveDatabase reads connections, size, long queries and leftovers.
 var ObserveDatabase = Step[DatabaseInput, DatabaseState]{
-	Name: "database.Observe", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Name: "database.Observe", Timeout: 5 * time.Second, Total: 45 * time.Second, Attempts: 5,
 	Summary: func(in DatabaseInput) string { return "look at " + in.Database.Name },
 }
 

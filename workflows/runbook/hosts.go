@@ -25,7 +25,7 @@ type Resources struct {
 
 // MeasureHost reads disk, memory and load (runbook: df -h, free -m).
 var MeasureHost = Step[ResourcesInput, Resources]{
-	Name: "hosts.Measure", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Name: "hosts.Measure", Timeout: 5 * time.Second, Total: 45 * time.Second, Attempts: 5,
 	Summary: func(ResourcesInput) string { return "disk and memory of the host" },
 }
 

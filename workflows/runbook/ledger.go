@@ -88,6 +88,6 @@ func (h LedgerHead) String() string { return fmt.Sprintf("%d:%s", h.Seq, h.Hash)
 
 // ReadLedgerHead reads the ledger's head.
 var ReadLedgerHead = Step[LedgerInput, LedgerHead]{
-	Name: "ledger.ReadHead", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Name: "ledger.ReadHead", Timeout: 5 * time.Second, Total: 45 * time.Second, Attempts: 5,
 	Summary: func(LedgerInput) string { return "head of the ledger" },
 }

@@ -29,7 +29,7 @@ type Samples struct {
 
 // QueryMetrics asks Prometheus. One that is away is Unreachable.
 var QueryMetrics = Step[QueriesInput, Samples]{
-	Name: "metrics.Query", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Name: "metrics.Query", Timeout: 5 * time.Second, Total: 45 * time.Second, Attempts: 5,
 	Summary: func(QueriesInput) string { return "query Prometheus" },
 }
 
@@ -44,6 +44,6 @@ type MetricsState struct {
 
 // ObserveMetrics reads targets and rules.
 var ObserveMetrics = Step[MetricsInput, MetricsState]{
-	Name: "metrics.Observe", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Name: "metrics.Observe", Timeout: 5 * time.Second, Total: 45 * time.Second, Attempts: 5,
 	Summary: func(MetricsInput) string { return "targets and rules of Prometheus" },
 }

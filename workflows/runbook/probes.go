@@ -44,7 +44,7 @@ type Answers struct {
 // AskAll asks many questions in one step, so that a check of hundreds of replicas
 // costs the history one event.
 var AskAll = Step[AskAllInput, Answers]{
-	Name: "probes.AskAll", Timeout: 20 * time.Second, Total: 30 * time.Second, Attempts: 2,
+	Name: "probes.AskAll", Timeout: 20 * time.Second, Total: 90 * time.Second, Attempts: 4,
 	Summary: func(in AskAllInput) string { return fmt.Sprintf("ask %d health questions", len(in.Questions)) },
 }
 

@@ -54,6 +54,6 @@ type SchedulesState struct {
 
 // ObserveSchedules asks Temporal how far each schedule reaches.
 var ObserveSchedules = Step[SchedulesInput, SchedulesState]{
-	Name: "schedules.Observe", Timeout: 5 * time.Second, Total: 10 * time.Second, Attempts: 2,
+	Name: "schedules.Observe", Timeout: 5 * time.Second, Total: 45 * time.Second, Attempts: 5,
 	Summary: func(SchedulesInput) string { return "look at the schedules" },
 }
