@@ -282,7 +282,7 @@ func TestComplete_Failures(t *testing.T) {
 
 func TestDeadline_Passes(t *testing.T) {
 	m := newTestMachine(t, time.Hour)
-	soon := func(d *Draft) { d.Deadline = time.Now().Add(30 * time.Millisecond) }
+	soon := func(d *Draft) { d.Deadline = time.Now().Add(time.Second) }
 	id := mustSubmit(t, m, draft("k", soon))
 	require.Eventually(t, func() bool { _, n, err := m.Expire(t.Context(), 10); return err == nil && n == 1 }, 5*time.Second, time.Millisecond)
 	task, err := m.Get(t.Context(), id)
