@@ -159,12 +159,12 @@ func (c Config) Setup(_ context.Context, p *process.Process) error {
 
 // ops is the worker and what it stands on.
 type ops struct {
-	config   Config
-	engine   client.APIClient
-	site     *site
-	gate     *gate
-	steps    *steps
-	book     *ledger.Book
+	config Config
+	engine client.APIClient
+	site   *site
+	gate   *gate
+	steps  *steps
+	book   *ledger.Book
 	// recording has every act that passed the gate put on the ledger.
 	recording interceptor.WorkerInterceptor
 	log       *slog.Logger

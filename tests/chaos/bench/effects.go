@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -96,7 +97,7 @@ func (b *Bench) listen(ctx context.Context, wanted filters.Args, listening chan<
 			case m := <-messages:
 				last = max(last, m.TimeNano)
 				b.watch.event(b, m)
-			case <-failed:
+			case <-failed: //nolint:errcheck // whatever ended the stream, it is begun again
 				open = false
 			}
 		}
@@ -117,7 +118,7 @@ func (w *watch) begin(_ context.Context, b *Bench, broken bool) error {
 }
 
 func (w *watch) event(b *Bench, m events.Message) {
-	what := ""
+	var what string
 	if m.Type == events.ContainerEventType {
 		if m.Actor.Attributes[projectLabel] != b.config.project() {
 			return
@@ -251,7 +252,7 @@ func (b *Bench) logs(ctx context.Context, service string, line func(string)) err
 	}
 	defer stream.Close()
 	var body bytes.Buffer
-	if _, err := stdcopy.StdCopy(&body, &body, stream); err != nil && err != io.EOF {
+	if _, err := stdcopy.StdCopy(&body, &body, stream); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	return lines(&body, line)

@@ -28,7 +28,7 @@ func watch(ctx context.Context, api *dockerclient.Client, project string) (count
 				mu.Lock()
 				seen[what]++
 				mu.Unlock()
-			case <-failed:
+			case <-failed: //nolint:errcheck // the stream ends with ctx
 				return
 			}
 		}

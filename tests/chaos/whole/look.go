@@ -156,7 +156,7 @@ func (w *whole) silences(ctx context.Context) ([]string, error) {
 func (w *whole) partial() []string {
 	var out []string
 	for _, dir := range []string{"logs", "out/state", "out/weekly-maintenance", "deploy/production/nginx"} {
-		_ = filepath.WalkDir(filepath.Join(w.Root, dir), func(path string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(filepath.Join(w.Root, dir), func(_ string, d fs.DirEntry, err error) error {
 			if err == nil && !d.IsDir() && strings.Contains(d.Name(), ".partial") {
 				out = append(out, "partial file in "+dir)
 			}
