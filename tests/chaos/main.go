@@ -167,7 +167,7 @@ func random(file string, more []matrix.Row, err error) error {
 	case len(more) == 0:
 		err = errors.Join(err, errors.New("nobody was killed at a random moment"))
 	case bad > 0:
-		err = errors.Join(err, fmt.Errorf("%d of %d random kills fell into a run that did not end as it must; see out/chaos/whole", bad, len(more)))
+		err = errors.Join(err, fmt.Errorf("%d of %d random kills fell into a run that did not end as it must; see out/chaos/whole and out/chaos/runs", bad, len(more)))
 	}
 	_, failed := matrix.Add(file, more)
 	return errors.Join(err, failed)
