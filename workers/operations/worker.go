@@ -63,6 +63,7 @@ const Help = `opsworker runs the procedures of Agent Hive Operations: it polls T
   HIVE_PROJECT_DIR    absolute path of the project, the same as on the host (required)
   TEMPORAL_ADDRESS    Temporal's gRPC address (default 127.0.0.1:7233)
   TEMPORAL_NAMESPACE  namespace of the procedures (default ops)
+  HIVE_LEDGER_ADDRESS the ledger's database (default 127.0.0.1:5433)
   DOCKER_HOST         the container engine (default: the local socket)
   HIVE_LISTEN         /metrics, /healthz, /readyz (default ` + Listen + `);
                       the same port of the stack's gateway serves them to the stack's Prometheus
@@ -78,6 +79,9 @@ type Config struct {
 	Temporal string
 	// Namespace is where the procedures live: TEMPORAL_NAMESPACE.
 	Namespace string
+	// Ledger is the address of the ledger's database, as ledger.Config takes it:
+	// HIVE_LEDGER_ADDRESS.
+	Ledger string
 	// Interceptors stand outside of opsworker's own; production has none.
 	Interceptors []interceptor.WorkerInterceptor
 }
@@ -88,6 +92,7 @@ func FromEnv() (Config, error) {
 		ProjectDir: process.String("HIVE_PROJECT_DIR", ""),
 		Temporal:   process.String("TEMPORAL_ADDRESS", "127.0.0.1:7233"),
 		Namespace:  process.String("TEMPORAL_NAMESPACE", "ops"),
+		Ledger:     process.String("HIVE_LEDGER_ADDRESS", ledger.Address),
 	}
 	if !filepath.IsAbs(cfg.ProjectDir) {
 		return cfg, fmt.Errorf("HIVE_PROJECT_DIR: %q is not the absolute path of the project; write for example /srv/hive", cfg.ProjectDir)
@@ -125,7 +130,7 @@ func (c Config) Setup(_ context.Context, p *process.Process) error {
 		return s.gateway(ctx, port)
 	}}.run)
 
-	book, err := ledger.Open(ledger.Config{ProjectDir: c.ProjectDir, Log: p.Log})
+	book, err := ledger.Open(ledger.Config{ProjectDir: c.ProjectDir, Address: c.Ledger, Log: p.Log})
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func TestConfigFromEnv(t *testing.T) {
 	t.Setenv("HIVE_PROJECT_DIR", "/srv/hive")
 	cfg, err := FromEnv()
 	require.NoError(t, err)
-	require.Equal(t, Config{ProjectDir: "/srv/hive", Temporal: "127.0.0.1:7233", Namespace: "ops"}, cfg)
+	require.Equal(t, Config{ProjectDir: "/srv/hive", Temporal: "127.0.0.1:7233", Namespace: "ops", Ledger: "127.0.0.1:5433"}, cfg)
 }
 
 // TestWithoutTemporalAndEngine: a worker that starts before everything else waits
@@ -40,14 +40,14 @@ func TestWithoutTemporalAndEngine(t *testing.T) {
 	require.NoError(t, err)
 	nobody := freeAddress(t, "127.0.0.1")
 	dir := shipped(t)
-	require.ErrorContains(t, Config{ProjectDir: dir, Temporal: nobody, Namespace: "ops"}.Setup(t.Context(), p), ledger.KeyFile)
+	require.ErrorContains(t, Config{ProjectDir: dir, Temporal: nobody, Namespace: "ops", Ledger: nobody}.Setup(t.Context(), p), ledger.KeyFile)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "secrets"), 0o700))
 	for _, file := range []string{ledger.KeyFile, ledger.PasswordFile} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte("0123456789abcdef0123456789abcdef"), 0o600))
 	}
 	p, err = process.New(p.Config())
 	require.NoError(t, err)
-	require.NoError(t, Config{ProjectDir: dir, Temporal: nobody, Namespace: "ops"}.Setup(t.Context(), p))
+	require.NoError(t, Config{ProjectDir: dir, Temporal: nobody, Namespace: "ops", Ledger: nobody}.Setup(t.Context(), p))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

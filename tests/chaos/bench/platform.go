@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -134,7 +135,9 @@ func (b *Bench) startPlatform(ctx context.Context) error {
 	socket := b.path("referee.sock")
 	b.worker = &child{name: "opsworker", command: func() *exec.Cmd {
 		cmd := exec.Command(bin("opsworker"))
+		// The bench has no ledger of its own: rows wait in the spool, and the platform's ledger hears nothing of them.
 		cmd.Env = append(os.Environ(), "HIVE_PROJECT_DIR="+b.config.dir(), "TEMPORAL_ADDRESS="+b.config.temporal(), "HIVE_LISTEN="+b.config.listen(),
+			"HIVE_LEDGER_ADDRESS="+net.JoinHostPort("127.0.0.1", strconv.Itoa(b.config.port(15433))),
 			"HIVE_CHAOS_REFEREE="+socket, "HIVE_INSTANCE=chaos"+strconv.Itoa(b.config.Number), "HIVE_LOG_DIR=")
 		return cmd
 	}}

@@ -116,7 +116,9 @@ type down struct {
 	projects []string
 	// order is the rank of a service, by project and name: the higher stops first.
 	order map[string]int
-	gone  *Removed
+	// rolled are the stack's services whose images a roll keeps under tags of ours.
+	rolled []string
+	gone   *Removed
 }
 
 // Ranks, in the order in which things start.
@@ -155,6 +157,7 @@ func (d *down) choose(ctx context.Context) error {
 		extension, _ := svc.Extensions["x-hive"].(map[string]any)
 		role, _ := extension["role"].(string)
 		d.order[project.Name+"/"+name] = ranks[role]
+		d.rolled = append(d.rolled, name)
 	}
 	return nil
 }
@@ -301,7 +304,8 @@ func (d *down) images(ctx context.Context) error {
 	// What stands on another goes before it: derived images first, roots last.
 	slices.SortStableFunc(listed, func(a, b image.Summary) int { return int(b.Created - a.Created) })
 	for _, i := range listed {
-		for _, name := range madeHere(i) {
+		names := madeHere(i, d.rolled)
+		for _, name := range names {
 			t := d.progress.begin(name)
 			_, err := d.api.ImageRemove(ctx, name, image.RemoveOptions{PruneChildren: true})
 			t.quit()
@@ -310,31 +314,39 @@ func (d *down) images(ctx context.Context) error {
 				d.progress.say("%s stays: a container of somebody else uses it", name)
 			case err != nil && !cerrdefs.IsNotFound(err):
 				return fmt.Errorf("image %s: %w", name, err)
-			default:
-				d.gone.Images++
 			}
+		}
+		if _, err := d.api.ImageInspect(ctx, i.ID); len(names) > 0 && cerrdefs.IsNotFound(err) {
+			d.gone.Images++
 		}
 	}
 	return nil
 }
 
-// madeHere are the names of an image by which hive made or pulled it.
-func madeHere(i image.Summary) []string {
-	prefixes := []string{registryAddress + "/leanvibe/", "hive/", "hive-rollback/"}
+// madeHere are the names of an image by which hive made or pulled it for these
+// services: tags first, then what a registry knows it by, which outlives a tag of
+// another repository. An image without any name goes by its ID, if its label is ours.
+func madeHere(i image.Summary, services []string) []string {
+	prefixes := []string{registryAddress + "/leanvibe/", "hive/"}
+	for _, service := range services {
+		// The rollback tags of another project on this engine are not this one's to remove.
+		prefixes = append(prefixes, "hive-rollback/"+service+":")
+	}
 	for _, r := range append(slices.Clone(recipes), recipe{name: debianRoot.name}, recipe{name: nginxRoot.name}) {
 		prefixes = append(prefixes, "local/"+r.name+":")
 	}
-	ours := func(name string) bool {
-		return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
-	}
 	var names []string
-	for _, tag := range i.RepoTags {
-		if ours(tag) {
-			names = append(names, tag)
+	nameless := true
+	for _, name := range slices.Concat(i.RepoTags, i.RepoDigests) {
+		if strings.HasPrefix(name, "<none>") {
+			continue // how engines before 25 write that there is none
+		}
+		nameless = false
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			names = append(names, name)
 		}
 	}
-	_, labelled := i.Labels[inputsLabel]
-	if len(names) == 0 && len(i.RepoTags) == 0 && (labelled || slices.ContainsFunc(i.RepoDigests, ours)) {
+	if _, labelled := i.Labels[inputsLabel]; nameless && labelled {
 		names = []string{i.ID}
 	}
 	return names

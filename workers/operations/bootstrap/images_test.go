@@ -86,13 +86,17 @@ func TestMadeHereKnowsOnlyOurOwnNames(t *testing.T) {
 	}{
 		{"a recipe", image.Summary{RepoTags: []string{"local/redis:1", "redis:7"}}, []string{"local/redis:1"}},
 		{"somebody's own", image.Summary{RepoTags: []string{"local/mine:1", "postgres:15-alpine", "hived:1"}}, nil},
-		{"an application, pulled by digest", image.Summary{ID: "sha256:1", RepoDigests: []string{"127.0.0.1:5000/leanvibe/hub@sha256:2"}}, []string{"sha256:1"}},
+		{"an application, pulled by digest", image.Summary{ID: "sha256:1", RepoDigests: []string{"127.0.0.1:5000/leanvibe/hub@sha256:2"}}, []string{"127.0.0.1:5000/leanvibe/hub@sha256:2"}},
+		{"as engines before 25 list it", image.Summary{ID: "sha256:1", RepoTags: []string{"<none>:<none>"}, RepoDigests: []string{"127.0.0.1:5000/leanvibe/hub@sha256:2"}}, []string{"127.0.0.1:5000/leanvibe/hub@sha256:2"}},
+		{"without any name, and ours", image.Summary{ID: "sha256:1", RepoTags: []string{"<none>:<none>"}, RepoDigests: []string{"<none>@<none>"}, Labels: map[string]string{inputsLabel: "x"}}, []string{"sha256:1"}},
 		{"untagged and ours", image.Summary{ID: "sha256:1", Labels: map[string]string{inputsLabel: "x"}}, []string{"sha256:1"}},
 		{"ours under a name of somebody's", image.Summary{ID: "sha256:1", RepoTags: []string{"mine:1"}, Labels: map[string]string{inputsLabel: "x"}}, nil},
-		{"a rollback tag", image.Summary{RepoTags: []string{"hive-rollback/hub:3"}}, []string{"hive-rollback/hub:3"}},
+		{"a rollback tag, and what a registry knows it by", image.Summary{RepoTags: []string{"hive-rollback/hub:3"}, RepoDigests: []string{"127.0.0.1:5000/leanvibe/hub@sha256:3"}},
+			[]string{"hive-rollback/hub:3", "127.0.0.1:5000/leanvibe/hub@sha256:3"}},
+		{"a rollback tag of another project", image.Summary{RepoTags: []string{"hive-rollback/hubble:3", "hive-rollback/shop:1"}}, nil},
 		{"dangling", image.Summary{ID: "sha256:1"}, nil},
 	} {
-		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, madeHere(c.image)) })
+		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, madeHere(c.image, []string{"hub"})) })
 	}
 }
 
