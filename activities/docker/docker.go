@@ -26,6 +26,8 @@ type Hand struct {
 	// ComposeFiles answers the absolute paths of the stack's files, in the order in
 	// which they are merged: the labels of replicas name them.
 	ComposeFiles func() ([]string, error)
+	// Turns spreads the engine's heavy work; the zero value lets all of it happen at once.
+	Turns Turns
 }
 
 // Open returns a client of the engine that DOCKER_HOST names, or of the local one,

@@ -23,6 +23,8 @@ const (
 	tailLines = "20"
 	// deadlineDefault is for a service that says nothing.
 	deadlineDefault = time.Minute
+	// killed is the exit code of a process that SIGKILL ended: 128 + 9.
+	killed = 137
 )
 
 // AwaitHealthy answers runbook.AwaitHealthy. It is asked of a replica that the run
@@ -31,6 +33,7 @@ func (h Hand) AwaitHealthy(ctx context.Context, in runbook.AwaitHealthyInput) (r
 	start := began(ctx)
 	deadline := start.Add(in.Deadline.Or(deadlineDefault))
 	var since time.Time // of health without a break
+	var again bool      // a kill was seen once
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -45,8 +48,12 @@ func (h Hand) AwaitHealthy(ctx context.Context, in runbook.AwaitHealthyInput) (r
 		}
 		out.Restarts = c.RestartCount
 		if out.Why = broken(c); out.Why != "" {
-			out.Why = h.withTail(ctx, c, out.Why)
-			return out, nil
+			// That it was for memory the engine may learn only after the exit: a kill is looked at twice.
+			if again || c.State.OOMKilled || c.State.ExitCode != killed {
+				out.Why = h.withTail(ctx, c, out.Why)
+				return out, nil
+			}
+			again = true
 		}
 		now := time.Now()
 		last := unhealthy(c, in.Healthcheck)

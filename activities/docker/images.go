@@ -103,6 +103,11 @@ func (h Hand) PullImage(ctx context.Context, in runbook.PullImageInput) (runbook
 // error comes inside it.
 func (h Hand) pull(ctx context.Context, ref string) error {
 	defer beating(ctx)()
+	done, err := take(ctx, h.Turns.pulls)
+	if err != nil {
+		return err
+	}
+	defer done()
 	stream, err := h.API.ImagePull(ctx, ref, image.PullOptions{})
 	if err != nil {
 		return pullFailure(err, ref)

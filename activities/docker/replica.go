@@ -29,6 +29,11 @@ func (h Hand) CreateReplica(ctx context.Context, in runbook.CreateReplicaInput) 
 		return none, runbook.Fail(runbook.Missing, "the run's compose file has no service %q", in.Service)
 	}
 	defer beating(ctx)()
+	done, err := take(ctx, h.Turns.starts)
+	if err != nil {
+		return none, err
+	}
+	defer done()
 	name := containerName(project.Name, svc, in.Number)
 	here, err := h.clear(ctx, name, in.Run)
 	if err != nil {

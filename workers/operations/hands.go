@@ -42,7 +42,7 @@ func assemble(projectDir string, engine dockerclient.APIClient, server temporalc
 	where := locator{engine}
 	h := hands{
 		policy:   policy.Hand{ProjectDir: projectDir, Hash: docker.Hash, Untranslated: docker.Untranslated},
-		docker:   docker.Hand{API: engine, ProjectDir: projectDir, ComposeFiles: policy.Hand{ProjectDir: projectDir}.ComposeFiles},
+		docker:   docker.Hand{API: engine, ProjectDir: projectDir, ComposeFiles: policy.Hand{ProjectDir: projectDir}.ComposeFiles, Turns: docker.NewTurns()},
 		proxy:    proxy.Hand{API: engine, ProjectDir: projectDir},
 		postgres: postgres.Hand{ProjectDir: projectDir, Locate: where.address, FreeDisk: where.freeDisk},
 		redis:    redis.Hand{ProjectDir: projectDir, Locate: where.address},
