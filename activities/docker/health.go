@@ -23,8 +23,8 @@ const (
 	tailLines = "20"
 	// deadlineDefault is for a service that says nothing.
 	deadlineDefault = time.Minute
-	// killed is the exit code of a process that SIGKILL ended: 128 + 9.
-	killed = 137
+	// exitKilled is the exit code of a process that SIGKILL ended: 128 + 9.
+	exitKilled = 137
 )
 
 // AwaitHealthy answers runbook.AwaitHealthy. It is asked of a replica that the run
@@ -49,7 +49,7 @@ func (h Hand) AwaitHealthy(ctx context.Context, in runbook.AwaitHealthyInput) (r
 		out.Restarts = c.RestartCount
 		if out.Why = broken(c); out.Why != "" {
 			// That it was for memory the engine may learn only after the exit: a kill is looked at twice.
-			if again || c.State.OOMKilled || c.State.ExitCode != killed {
+			if again || c.State.OOMKilled || c.State.ExitCode != exitKilled {
 				out.Why = h.withTail(ctx, c, out.Why)
 				return out, nil
 			}
