@@ -19,8 +19,8 @@
 //
 // # What is measured
 //
-//   - throughput: acknowledgements a second while submitters go as fast as the
-//     window lets them; the time until the last ones come is not in it, nor are they.
+//   - throughput: submitters go as fast as the window lets them; all tasks of the
+//     run by the time from the first submit to the last acknowledgement.
 //   - start: from the instant a task was due to its begin at a worker, at 2,000
 //     a second and at half of the slowest rival that is not River (messages: half
 //     of the contender's own throughput). Due means the clock's tick, every 5 ms:

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,8 +12,6 @@ const (
 	natsStream  = "TASKS"
 	natsSubject = "tasks"
 	natsWorkers = "workers"
-	// natsAckWait is long: a redelivery here would be a fault of the measurement.
-	natsAckWait = 2 * time.Minute
 )
 
 func jetstreamSpec() Spec {
@@ -55,7 +52,7 @@ func (p *jetstreamPeer) Start(ctx context.Context, env Env) (err error) {
 		return err
 	}
 	_, err = p.work.CreateConsumer(ctx, natsStream, jetstream.ConsumerConfig{
-		Durable: natsWorkers, AckPolicy: jetstream.AckExplicitPolicy, AckWait: natsAckWait, MaxAckPending: windowTasks,
+		Durable: natsWorkers, AckPolicy: jetstream.AckExplicitPolicy, AckWait: leaseTerm, MaxAckPending: windowTasks,
 	})
 	return err
 }

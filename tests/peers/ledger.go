@@ -31,7 +31,6 @@ type chunk [chunkCells]atomic.Uint32
 type Ledger struct {
 	chunks [chunksMost]atomic.Pointer[chunk]
 	next   atomic.Uint64
-	done   atomic.Int64
 	// latencies, when set, takes the delays of the tasks that begin.
 	latencies atomic.Pointer[latencies]
 
@@ -103,7 +102,6 @@ func (l *Ledger) Done(ids ...uint64) {
 	for _, id := range ids {
 		l.cell(id).Add(doneOnce)
 	}
-	l.done.Add(int64(len(ids)))
 	l.mu.Lock()
 	l.open -= len(ids)
 	l.mu.Unlock()

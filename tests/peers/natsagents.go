@@ -51,7 +51,7 @@ func (p *natsAgents) Start(ctx context.Context, env Env) (err error) {
 	for i, js := range p.submit {
 		consumer, err := js.CreateConsumer(ctx, natsStream, jetstream.ConsumerConfig{
 			Durable: fmt.Sprint("agent", i), FilterSubject: subject(i), AckPolicy: jetstream.AckExplicitPolicy,
-			AckWait: natsAckWait, MaxAckPending: windowTasks,
+			AckWait: leaseTerm, MaxAckPending: windowTasks,
 		})
 		if err != nil {
 			return err

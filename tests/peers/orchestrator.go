@@ -38,7 +38,7 @@ func (p *orchestrator) Start(ctx context.Context, env Env) (err error) {
 	if err := app.Up(ctx, p.postgres.dsn()); err != nil {
 		return err
 	}
-	if p.service, err = startService(ctx, env, "orchestrator", "HIVE_POSTGRES_DSN="+p.postgres.dsn()); err != nil {
+	if p.service, err = startService(ctx, env, "orchestrator", "HIVE_POSTGRES_DSN="+p.postgres.dsn(), "HIVE_LEASE="+leaseTerm.String()); err != nil {
 		return err
 	}
 	p.client = client.New("http://"+p.service.base, nil)

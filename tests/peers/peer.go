@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // Durability says how soon an acknowledged task is on the disk.
@@ -26,6 +27,11 @@ const (
 	// Messages: 64 agents over WebSocket, each with a durable inbox of its own.
 	Messages Room = "messages"
 )
+
+// leaseTerm is how long a worker may hold a task before another gets it. It is
+// long, and the same for JetStream and ours: with the orchestrator's default of
+// 10 s its agents lose leases at saturation, and the books do not close.
+const leaseTerm = 2 * time.Minute
 
 // Part is the side a contender is on.
 type Part int
