@@ -8,12 +8,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// faulty is a fixture: a queue in memory that loses or doubles what it is told to.
+// faulty is a fixture: a queue in memory that does to one task what it is told to.
 type faulty struct {
-	queue  chan Task
-	lose   uint64
-	double uint64
-	holds  int64
+	queue chan Task
+	// lose is never acknowledged, double is twice, and misbook's acknowledgement
+	// names the task after it. Zero: none.
+	lose, double, misbook uint64
+	// holds is what the server says that it still holds; once said, the run's
+	// time is over.
+	holds int64
+	over  context.CancelFunc
 }
 
 func (p *faulty) Start(context.Context, Env) error {
@@ -34,15 +38,14 @@ func (p *faulty) Consume(ctx context.Context, sink Sink) error {
 		case <-ctx.Done():
 			return nil
 		case t := <-p.queue:
-			id := sink.Begin(t.Payload)
-			switch {
-			case p.lose > 0 && id == p.lose && p.double > 0:
-			case p.lose > 0 && id == p.lose:
-				// Its acknowledgement is booked on the task after it.
+			switch id := sink.Begin(t.Payload); {
+			case id == 0:
+				sink.Done(id)
+			case id == p.lose:
+			case id == p.double:
+				sink.Done(id, id)
+			case id == p.misbook:
 				sink.Done(id + 1)
-			case p.double > 0 && id == p.double:
-				sink.Done(id)
-				sink.Done(id)
 			default:
 				sink.Done(id)
 			}
@@ -50,8 +53,14 @@ func (p *faulty) Consume(ctx context.Context, sink Sink) error {
 	}
 }
 
-func (p *faulty) Left(context.Context) (int64, error) { return p.holds, nil }
-func (p *faulty) Stop() error                         { return nil }
+func (p *faulty) Left(context.Context) (int64, error) {
+	if p.holds > 0 {
+		p.over()
+	}
+	return p.holds, nil
+}
+
+func (p *faulty) Stop() error { return nil }
 
 // saturateFixture runs the fixture as contenders are run.
 func saturateFixture(t *testing.T, p *faulty) error {
@@ -60,9 +69,10 @@ func saturateFixture(t *testing.T, p *faulty) error {
 	s, err := open(t.Context(), spec, Env{})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Close()) }()
-	limit, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	_, err = s.saturate(limit, time.Minute, 2000)
+	ctx, over := context.WithCancel(t.Context())
+	defer over()
+	p.over = over
+	_, err = s.saturate(ctx, time.Minute, 2000)
 	return err
 }
 
@@ -75,10 +85,10 @@ func TestChecker(t *testing.T) {
 		peer faulty
 		want string
 	}{
-		"acknowledgement of another task": {faulty{lose: 700}, "task 700 was never acknowledged (of 2000 tasks: lost 1, doubled 1"},
-		"doubled":                         {faulty{double: 700}, "task 700 was acknowledged 2 times (of 2000 tasks: lost 0, doubled 1"},
-		"lost and doubled, count right":   {faulty{lose: 700, double: 900}, "task 700 was never acknowledged (of 2000 tasks: lost 1, doubled 1"},
-		"server still holds":              {faulty{holds: 3}, "the server still holds 3 tasks"},
+		"booked on another task":        {faulty{misbook: 700}, "task 700 was never acknowledged (of 2000 tasks: lost 1, doubled 1"},
+		"doubled":                       {faulty{double: 700}, "task 700 was acknowledged 2 times (of 2000 tasks: lost 0, doubled 1"},
+		"lost and doubled, count right": {faulty{lose: 700, double: 900}, "task 700 was never acknowledged (of 2000 tasks: lost 1, doubled 1"},
+		"server still holds":            {faulty{holds: 3}, "the server still holds 3 tasks"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorContains(t, saturateFixture(t, &c.peer), c.want)

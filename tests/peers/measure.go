@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 )
 
@@ -48,15 +49,22 @@ type Delay struct {
 // on the machine: first saturation and the fixed rate, then the second rate,
 // which is known only when all have been saturated.
 func (p *Plan) Run(ctx context.Context) []*Result {
+	fmt.Fprintf(p.Progress, "%d contenders, %d processors; each figure the median of %d runs of %s\n", len(p.Specs), runtime.NumCPU(), p.Runs, p.Duration)
 	var results []*Result
 	for _, d := range p.Durabilities {
 		var part []*Result
 		for i := range p.Specs {
+			if ctx.Err() != nil {
+				return results
+			}
 			r := &Result{Spec: p.Specs[i], Durability: d}
 			p.first(ctx, r)
 			part = append(part, r)
 		}
 		for _, r := range part {
+			if ctx.Err() != nil {
+				return results
+			}
 			p.second(ctx, r, secondRate(r, part))
 		}
 		results = append(results, part...)

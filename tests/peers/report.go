@@ -9,12 +9,13 @@ import (
 	"text/tabwriter"
 )
 
-// Bars of the issue. Factors are of the best or of the named peer's figure in the
-// same run.
+// Bars. Tasks: faster than every peer, and when that is raw Streams, by a factor;
+// start p99 below all peers'. Messages, at everysec: as many as the peer and so
+// many a second; start p99 at half load in ms.
 const (
-	barStreams     = 1.2   // × raw Streams' throughput
-	barMessages    = 90000 // messages a second, and as many as the peer
-	barMessagesP99 = 25    // ms at half load
+	barStreams     = 1.2
+	barMessages    = 90_000
+	barMessagesP99 = 25
 )
 
 // Row is one line of the table and of the JSON. What has no value has null, and
@@ -63,19 +64,16 @@ func throughputRow(r *Result, all []*Result) Row {
 	}
 	pick := func(o *Result) Figure { return o.Throughput }
 	name, best, ok := bestPeer(r, all, pick, func(a, b float64) bool { return a > b })
-	if !ok {
-		return row
-	}
 	bar := best
-	if r.Spec.Room == Messages {
+	switch {
+	case r.Spec.Room == Messages && r.Durability == EverySec:
 		bar = max(bar, barMessages)
+	case !ok:
+		return row // nobody to be held against
+	case name == streamsSpec().Name:
+		bar = barStreams * best
 	}
-	for _, o := range all {
-		if o.Spec.Name == "streams" && o.Durability == r.Durability && r.Spec.Room == Tasks && o.Throughput.NoData == nil {
-			bar = max(bar, barStreams*o.Throughput.Value)
-		}
-	}
-	return row.against(name, best, bar, func(v float64) bool { return v >= bar })
+	return row.beside(name, best).heldTo(bar, func(v float64) bool { return v >= bar })
 }
 
 func delayRow(r *Result, all []*Result, i int, which string) Row {
@@ -95,14 +93,22 @@ func delayRow(r *Result, all []*Result, i int, which string) Row {
 	if r.Spec.Part != Ours {
 		return row
 	}
+	if r.Spec.Room == Messages && i > 0 {
+		// Each at half of its own: two rates, so no ratio.
+		if which == "p99" && r.Durability == EverySec {
+			return row.heldTo(barMessagesP99, func(v float64) bool { return v <= barMessagesP99 })
+		}
+		return row
+	}
 	name, best, ok := bestPeer(r, all, pick, func(a, b float64) bool { return a < b })
 	if !ok {
 		return row
 	}
-	if r.Spec.Room == Messages && i == 1 && which == "p99" {
-		return row.against(name, best, barMessagesP99, func(v float64) bool { return v <= barMessagesP99 })
+	row = row.beside(name, best)
+	if r.Spec.Room == Tasks && which == "p99" {
+		return row.heldTo(best, func(v float64) bool { return v < best })
 	}
-	return row.against(name, best, best, func(v float64) bool { return v < best })
+	return row
 }
 
 var errNotMeasured = errors.New("not measured")
@@ -132,15 +138,20 @@ func bestPeer(r *Result, all []*Result, pick func(*Result) Figure, better func(a
 	return name, best, ok
 }
 
-// against sets the row beside a peer's figure and a bar. Without a value the bar
-// is not met.
-func (row Row) against(peer string, best, bar float64, met func(float64) bool) Row {
-	ok := row.Value != nil && met(*row.Value)
-	row.Peer, row.Bar, row.Met = peer, &bar, &ok
+// beside sets the row beside the best peer's figure.
+func (row Row) beside(peer string, best float64) Row {
+	row.Peer = peer
 	if row.Value != nil && best > 0 {
 		ratio := *row.Value / best
 		row.Ratio = &ratio
 	}
+	return row
+}
+
+// heldTo sets the row's bar. Without a value it is not met.
+func (row Row) heldTo(bar float64, met func(float64) bool) Row {
+	ok := row.Value != nil && met(*row.Value)
+	row.Bar, row.Met = &bar, &ok
 	return row
 }
 

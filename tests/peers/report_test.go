@@ -44,7 +44,23 @@ func TestOursIsHeldAgainstTheBestPeer(t *testing.T) {
 	require.Equal(t, "jetstream", r.Peer)
 	require.InDelta(t, 0.8, *r.Ratio, 1e-9)
 	require.True(t, *r.Met)
+	require.Nil(t, row(t, list, "tasks/everysec/orchestrator/start p50 at 2000/s").Bar)
 	require.Nil(t, row(t, list, "tasks/everysec/streams/throughput").Met)
+}
+
+func TestHubHasBarsOfItsOwn(t *testing.T) {
+	hub, peer := result("hub", Ours, 80e3, 25), result("nats-websocket", Rival, 50e3, 5)
+	hub.Spec.Room, peer.Spec.Room = Messages, Messages
+	list := rows([]*Result{hub, peer})
+	r := row(t, list, "messages/everysec/hub/throughput")
+	require.InDelta(t, 90e3, *r.Bar, 0)
+	require.InDelta(t, 1.6, *r.Ratio, 1e-9)
+	require.False(t, *r.Met, "faster than the peer, but below the bar")
+
+	r = row(t, list, "messages/everysec/hub/start p99 at half its own")
+	require.True(t, *r.Met)
+	require.Nil(t, r.Ratio, "the two are at different rates")
+	require.Nil(t, row(t, list, "messages/everysec/hub/start p99 at 2000/s").Bar)
 }
 
 func TestNoDataIsNeverANumberNorMet(t *testing.T) {
