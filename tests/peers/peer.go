@@ -30,7 +30,8 @@ const (
 
 // leaseTerm is how long a worker may hold a task before another gets it. It is
 // long, and the same for JetStream and ours: with the orchestrator's default of
-// 10 s its agents lose leases at saturation, and the books do not close.
+// 10 s both of two runs at saturation ended with an execution that was cancelled
+// in its agent's hand, and the books did not close.
 const leaseTerm = 2 * time.Minute
 
 // Part is the side a contender is on.
