@@ -44,11 +44,13 @@ func (c *chunk) identity() string {
 	return markKey(c.to, c.from, c.id)
 }
 
-// encode writes the record that will be stored.
+// encode writes the record that will be stored; the messages then are the
+// record's, so that the frame's buffer can be used again.
 func (c *chunk) encode() {
-	c.record = frame.AppendRecord(c.record[:0], &frame.Record{
+	c.record = frame.AppendRecord(make([]byte, 0, len(c.messages)+128), &frame.Record{
 		From: c.from, Producer: c.producer, Seq: c.seq, AtMicros: uint64(c.taken.UnixMicro()), Count: c.count, Messages: c.messages,
 	})
+	c.messages = c.record[len(c.record)-len(c.messages):]
 }
 
 // skip drops the messages that are stored already, up to the sequence number.

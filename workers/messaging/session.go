@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -166,16 +167,33 @@ func (s *session) closeAll() {
 // read handles the client's frames until the socket ends.
 func (s *session) read(ctx context.Context) {
 	for {
-		kind, raw, err := s.conn.Read(ctx)
-		if err != nil {
+		if err := s.hear(ctx); err != nil {
 			s.end(readEnd(err))
 			return
 		}
-		s.speech.hear(ctx, s, kind, raw)
 		if !s.room(ctx) {
 			return
 		}
 	}
+}
+
+// inputs are for frames on their way in: a session holds one only while a frame is there.
+var inputs = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// hear waits for a frame and handles it.
+func (s *session) hear(ctx context.Context) error {
+	kind, r, err := s.conn.Reader(ctx)
+	if err != nil {
+		return err
+	}
+	in := inputs.Get().(*bytes.Buffer)
+	defer inputs.Put(in)
+	in.Reset()
+	if _, err := in.ReadFrom(r); err != nil {
+		return err
+	}
+	s.speech.hear(ctx, s, kind, in.Bytes())
+	return nil
 }
 
 func readEnd(err error) endReason {
