@@ -26,6 +26,8 @@ const (
 	pingEvery  = 10 * time.Second
 	pauseFirst = 10 * time.Millisecond
 	pauseMost  = time.Second
+	// ackPause lets acknowledgements gather, or go along with a message.
+	ackPause = 10 * time.Millisecond
 )
 
 // errFinal marks what no second try mends.
@@ -78,9 +80,11 @@ func (c *Client) handle(ctx context.Context) error {
 			}
 			last := messages[len(messages)-1]
 			c.mu.Lock()
+			if len(c.acks) == 0 { // else one is waiting
+				time.AfterFunc(ackPause, c.wake)
+			}
 			c.acks[last.Address] = last.Cursor
 			c.mu.Unlock()
-			c.wake()
 		}
 	}
 }

@@ -21,6 +21,12 @@ const (
 	// roundMax bounds a mailbox's part of a round, in bytes, and roundBytes the whole.
 	roundMax   = 512 << 10
 	roundBytes = 2 << 20
+	// roundPace is the least time between the beginnings of two rounds to a node:
+	// it lets small messages of many senders gather.
+	roundPace = time.Millisecond
+	// ackPause lets acknowledgements gather; one that goes down with the hub only
+	// brings messages a second time.
+	ackPause = 20 * time.Millisecond
 )
 
 // box is a mailbox with something to store; it is in one round at a time, which
@@ -29,6 +35,7 @@ type box struct {
 	address string
 	chunks  []*chunk
 	ack     *frame.Cursor
+	busy    bool // in line, in a round, or about to be tried again
 }
 
 // committer groups what all sessions send: while a round is under way to a
@@ -65,8 +72,10 @@ func (c *committer) put(ch *chunk) {
 		return
 	}
 	c.waiting += ch.held
-	b, idle := c.box(ch.to)
+	b := c.box(ch.to)
 	b.chunks = append(b.chunks, ch)
+	idle := !b.busy
+	b.busy = true
 	c.mu.Unlock()
 	if idle {
 		c.schedule(b)
@@ -76,25 +85,35 @@ func (c *committer) put(ch *chunk) {
 // ack queues an acknowledgement; a later one takes the place of an earlier.
 func (c *committer) ack(address string, at frame.Cursor) {
 	c.mu.Lock()
-	b, idle := c.box(address)
+	defer c.mu.Unlock()
+	b := c.box(address)
+	if b.ack == nil {
+		time.AfterFunc(ackPause, func() { c.ripe(b) })
+	}
 	if b.ack == nil || at.After(*b.ack) {
 		b.ack = &at
 	}
+}
+
+// ripe commits an acknowledgement that no round has taken along.
+func (c *committer) ripe(b *box) {
+	c.mu.Lock()
+	due := b.ack != nil && !b.busy
+	b.busy = b.busy || due
 	c.mu.Unlock()
-	if idle {
+	if due {
 		c.schedule(b)
 	}
 }
 
-// box answers a mailbox's box, and whether nobody is at work on it.
-func (c *committer) box(address string) (b *box, idle bool) {
-	b = c.boxes[address]
+// box answers a mailbox's box; the caller holds the lock.
+func (c *committer) box(address string) *box {
+	b := c.boxes[address]
 	if b == nil {
 		b = &box{address: address}
 		c.boxes[address] = b
-		return b, true
 	}
-	return b, false
+	return b
 }
 
 // schedule puts a box in line at its node.
@@ -120,12 +139,20 @@ func (c *committer) work(node *redis.Client) {
 		if round == nil {
 			return
 		}
+		began := time.Now()
 		c.store.commit(c.ctx, node, round)
 		c.mu.Lock()
 		c.gauge(float64(c.waiting))
 		c.mu.Unlock()
 		for _, p := range round {
 			c.settle(p)
+		}
+		if left := roundPace - time.Since(began); left > 0 {
+			pace := time.NewTimer(left)
+			select {
+			case <-pace.C:
+			case <-c.ctx.Done():
+			}
 		}
 	}
 }
@@ -216,15 +243,19 @@ func (c *committer) release(p *posting, again []*chunk) {
 		c.waiting += ch.held
 	}
 	b.chunks = append(again, b.chunks[len(p.chunks):]...)
-	if p.ack != nil && b.ack != nil && *b.ack == *p.ack {
+	if p.ack != nil && *b.ack == *p.ack {
 		b.ack = nil
 	}
-	idle := len(b.chunks) == 0 && b.ack == nil
-	if idle {
+	b.busy = len(b.chunks) > 0
+	busy := b.busy
+	switch {
+	case b.ack != nil && !busy: // a later one than was in the round
+		time.AfterFunc(ackPause, func() { c.ripe(b) })
+	case b.ack == nil && !busy:
 		delete(c.boxes, b.address)
 	}
 	c.mu.Unlock()
-	if !idle {
+	if busy {
 		c.schedule(b)
 	}
 }
@@ -244,6 +275,7 @@ func (c *committer) later(b *box, err error) {
 	// An acknowledgement that is dropped only brings messages a second time.
 	idle := len(b.chunks) == 0 && (b.ack == nil || len(late) > 0 || c.ctx.Err() != nil)
 	if idle {
+		b.ack, b.busy = nil, false
 		delete(c.boxes, b.address)
 	}
 	c.mu.Unlock()

@@ -10,6 +10,6 @@ if not behind(ms, n, last_ms, last_n) then ms, n = last_ms, last_n end
 if behind(ms, n, was_ms, was_n) then return 0 end
 local function text(v) return string.format('%.0f', v) end
 redis.call('HSET', KEYS[2], 'ams', text(ms), 'an', text(n))
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+if was_n == 0 then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end
 redis.call('XTRIM', KEYS[1], 'MINID', '=', text(ms) .. '-' .. text(n + 1))
 return math.max(0, n - was_n)

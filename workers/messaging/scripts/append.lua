@@ -9,7 +9,7 @@
 -- Ids: <ms>-<number of the entry's last message>. Numbers are dense; the time in
 -- front keeps a number that a failover took back from being taken for its successor.
 local most, entries, keep, remember = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local state = redis.call('HMGET', KEYS[2], 'ms', 'n', 'an')
+local state = redis.call('HMGET', KEYS[2], 'ms', 'n', 'an', 'kept')
 local was, n, acked = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
 local now = redis.call('TIME')
 local ms = math.max(was, now[1] * 1000 + math.floor(now[2] / 1000))
@@ -40,7 +40,11 @@ if n > before then
   if most > 0 then redis.call('XADD', KEYS[1], out[2], 'd', table.concat(accepted))
   else redis.call('XADD', KEYS[1], 'MAXLEN', '~', entries, out[2], 'd', table.concat(accepted)) end
   redis.call('HSET', KEYS[2], 'ms', string.format('%.0f', ms), 'n', string.format('%.0f', n))
-  redis.call('PEXPIRE', KEYS[1], keep)
-  redis.call('PEXPIRE', KEYS[2], keep)
+  -- Its life is drawn out once an hour: each write here is one more in the AOF.
+  if ms - tonumber(state[4] or 0) > 3600000 then
+    redis.call('HSET', KEYS[2], 'kept', string.format('%.0f', ms))
+    redis.call('PEXPIRE', KEYS[1], keep)
+    redis.call('PEXPIRE', KEYS[2], keep)
+  end
 end
 return out
