@@ -22,7 +22,16 @@ import (
 	"github.com/leanvibe/hive/workers/redistest"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
+// serveAs makes the test binary a hub, so that one can be killed.
+const serveAs = "HIVE_TEST_HUB"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveAs) != "" {
+		process.Main("communication-hub", "test", ":0", Setup)
+		return
+	}
+	os.Exit(redistest.Run(m))
+}
 
 const patience = 15 * time.Second
 
