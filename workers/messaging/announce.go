@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -11,8 +12,9 @@ import (
 )
 
 // wakeChannel carries "w:<hub>:<address> <address>...", these have grown, and
-// "c:<agent>:<session>", the agent has connected. Announcements may be lost:
-// the fetcher looks by itself now and then.
+// "c:<agent>:<n>", the agent has connected for the nth time. Announcements may be
+// lost or late: the fetcher looks by itself now and then, and only sessions with
+// a smaller number than the one announced are ended.
 const wakeChannel = "hub:wake"
 
 // announcer tells the other hubs what this one has stored, and hears them.
@@ -20,14 +22,14 @@ type announcer struct {
 	redis    *redis.ClusterClient
 	id       string
 	touched  func(address string)
-	replaced func(agent, session string)
+	replaced func(agent string, newest int64)
 
 	mu     sync.Mutex
 	news   map[string]struct{}
 	signal chan struct{}
 }
 
-func newAnnouncer(client *redis.ClusterClient, touched func(string), replaced func(agent, session string)) *announcer {
+func newAnnouncer(client *redis.ClusterClient, touched func(string), replaced func(agent string, newest int64)) *announcer {
 	return &announcer{
 		redis: client, id: uuid.NewString(), touched: touched, replaced: replaced,
 		news: map[string]struct{}{}, signal: make(chan struct{}, 1),
@@ -66,8 +68,8 @@ func (a *announcer) speak(ctx context.Context) error {
 }
 
 // connected tells all hubs that the agent's newest session is this one.
-func (a *announcer) connected(ctx context.Context, agent, session string) error {
-	return a.redis.Publish(ctx, wakeChannel, "c:"+agent+":"+session).Err()
+func (a *announcer) connected(ctx context.Context, agent string, n int64) error {
+	return a.redis.Publish(ctx, wakeChannel, "c:"+agent+":"+strconv.FormatInt(n, 10)).Err()
 }
 
 // listen hears what other hubs and this one announce.
@@ -93,7 +95,9 @@ func (a *announcer) heard(payload string) {
 	who, what, _ := strings.Cut(value, ":")
 	switch {
 	case kind == "c":
-		a.replaced(who, what)
+		if n, err := strconv.ParseInt(what, 10, 64); err == nil {
+			a.replaced(who, n)
+		}
 	case kind == "w" && who != a.id:
 		for _, address := range strings.Fields(what) {
 			a.touched(address)

@@ -48,6 +48,11 @@ func (h *hub) connect(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	nth, err := h.store.connected(r.Context(), agent)
+	if err != nil {
+		h.unavailable(w, err)
+		return
+	}
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		CompressionMode: websocket.CompressionDisabled, Subprotocols: []string{frame.Subprotocol},
 	})
@@ -55,6 +60,7 @@ func (h *hub) connect(w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	s := newSession(h, conn, agent)
+	s.nth = nth
 	conn.SetReadLimit(s.speech.limit())
 	if !h.add(s) {
 		_ = conn.Close(websocket.StatusGoingAway, "draining")
@@ -111,11 +117,11 @@ func (h *hub) drain(ctx context.Context) {
 }
 
 // replaced ends the older sessions of an agent that has connected again.
-func (h *hub) replaced(agent, newest string) {
+func (h *hub) replaced(agent string, newest int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.sessions[agent] {
-		if s.id != newest {
+		if s.nth < newest {
 			s.end(endReplaced)
 		}
 	}

@@ -60,6 +60,7 @@ type session struct {
 	conn   *websocket.Conn
 	id     string
 	agent  string
+	nth    int64 // connection of this agent, on any hub
 	speech speech
 	ending chan endReason
 
@@ -100,7 +101,7 @@ func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	s.open(s.agent, cursor)
 	wg.Go(func() { s.write(ctx) })
 	wg.Go(func() { s.read(ctx) })
-	if err := s.hub.announce.connected(ctx, s.agent, s.id); err != nil {
+	if err := s.hub.announce.connected(ctx, s.agent, s.nth); err != nil {
 		s.hub.log.Warn("could not announce a session; an older one may live on", "agent", s.agent, "error", err)
 	}
 	s.hub.log.Info("agent connected", "agent", s.agent, "session", s.id, "cursor", cursor.String())

@@ -209,6 +209,17 @@ func (s *store) state(ctx context.Context, address string, fields ...string) (c 
 	return c, nil
 }
 
+// connected counts an agent's connections, over all hubs.
+func (s *store) connected(ctx context.Context, agent string) (int64, error) {
+	pipe := s.redis.Pipeline()
+	n := pipe.HIncrBy(ctx, stateKey(agent), "connected", 1)
+	pipe.PExpire(ctx, stateKey(agent), mailboxKeep)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, fmt.Errorf("redis: %w", err)
+	}
+	return n.Val(), nil
+}
+
 // subscribe answers where a reader of a topic stands; one that is new stands at the topic's end.
 func (s *store) subscribe(ctx context.Context, topic, reader string) (frame.Cursor, error) {
 	end, err := s.state(ctx, topic, "ms", "n")
