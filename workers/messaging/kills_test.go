@@ -280,6 +280,7 @@ func (l *ledger) send(ctx context.Context, c *client.Client, to []string) {
 			l.mu.Lock()
 			l.refused = append(l.refused, entry+": "+err.Error())
 			l.mu.Unlock()
+			return
 		}
 	}
 }

@@ -229,7 +229,7 @@ func (h *hub) postAck(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, codeInvalid, "the acknowledgement is not valid", problems)
 		return
 	}
-	n, err := ackScript.Run(r.Context(), h.store.redis, []string{logKey(of), stateKey(of)}, cursor.MS, cursor.N, mailboxKeep.Milliseconds()).Int()
+	n, err := h.store.ack(r.Context(), of, cursor)
 	if err != nil {
 		h.unavailable(w, err)
 		return

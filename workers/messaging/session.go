@@ -242,15 +242,6 @@ func (s *session) send(ch *chunk, then func(outcome)) {
 	s.hub.commits.put(ch)
 }
 
-// acknowledge takes the client's word for a mailbox.
-func (s *session) acknowledge(ctx context.Context, address string, c frame.Cursor) error {
-	if !isTopic(address) {
-		s.hub.commits.ack(s.agent, c)
-		return nil
-	}
-	return s.hub.store.read(ctx, address, s.agent, c)
-}
-
 // subscribe begins a topic's feed and answers where.
 func (s *session) subscribe(ctx context.Context, topic string, c frame.Cursor) (frame.Cursor, bool, error) {
 	if c == (frame.Cursor{}) {

@@ -54,7 +54,10 @@ func (b batchSpeech) handle(ctx context.Context, s *session, it *frame.Item) {
 			s.answer(wrong(it.Address, codeInvalid, "address must be your own, or a topic's"))
 			return
 		}
-		if err := s.acknowledge(ctx, it.Address, it.Cursor); err != nil {
+		if !validTopic(it.Address) {
+			s.hub.commits.ack(s.agent, it.Cursor)
+		} else if err := s.hub.store.read(ctx, it.Address, s.agent, it.Cursor); err != nil {
+			s.hub.countError("redis")
 			s.answer(wrong(it.Address, codeUnavailable, err.Error()))
 		}
 	case frame.OpSubscribe:

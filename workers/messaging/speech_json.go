@@ -86,7 +86,15 @@ func (j jsonSpeech) ack(ctx context.Context, s *session, f frame.Frame) {
 		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "topic " + topicForm})
 		return
 	}
-	if err := s.acknowledge(ctx, f.Topic, c); err != nil {
+	if f.Topic != "" {
+		err = s.hub.store.read(ctx, f.Topic, s.agent, c)
+	} else { // at once: what is asked after it finds it done
+		var n int
+		n, err = s.hub.store.ack(ctx, s.agent, c)
+		s.hub.metrics.count("acknowledged", n)
+	}
+	if err != nil {
+		s.hub.countError("redis")
 		j.refuse(s, frame.Frame{ID: f.ID, Cursor: f.Cursor, Code: codeUnavailable, Message: err.Error()})
 	}
 }

@@ -46,8 +46,8 @@ type store struct {
 	wait int
 }
 
-// waitMax bounds the wait for the replicas.
-const waitMax = time.Second
+// waitMax bounds the wait for the replicas; the client's own time for an answer is longer.
+const waitMax = 500 * time.Millisecond
 
 // posting is a mailbox's part of a round.
 type posting struct {
@@ -207,6 +207,15 @@ func (s *store) state(ctx context.Context, address string, fields ...string) (c 
 		}
 	}
 	return c, nil
+}
+
+// ack acknowledges an inbox up to a cursor at once.
+func (s *store) ack(ctx context.Context, agent string, c frame.Cursor) (int, error) {
+	n, err := ackScript.Run(ctx, s.redis, []string{logKey(agent), stateKey(agent)}, c.MS, c.N, mailboxKeep.Milliseconds()).Int()
+	if err != nil {
+		return 0, fmt.Errorf("redis: %w", err)
+	}
+	return n, nil
 }
 
 // connected counts an agent's connections, over all hubs.
