@@ -8,9 +8,17 @@
 //
 //	client to hub                          hub answers
 //	{type:send, id, to, body}              {type:sent, id, cursor, duplicate}
-//	{type:ack, cursor}                     nothing
+//	{type:ack, cursor[, topic]}            nothing
+//	{type:subscribe, id, topic[, cursor]}  {type:subscribed, id, topic, cursor}
+//	{type:unsubscribe, id, topic}          {type:unsubscribed, id, topic}
 //	{type:ping, id}                        {type:pong, id}
 //	anything else                          {type:error, id, code, message}
+//
+// To an agent's id the message lies in its inbox; to "topic:NAME" it is stored
+// once and delivered, with its topic, to all who have subscribed. Acknowledging a
+// topic's message forgets nothing, it only remembers where the agent stands.
+//
+// Who asks for the subprotocol hive.batch.v1 speaks binary frames instead (Item).
 //
 // A send repeated with its id within ten minutes is answered duplicate: true and
 // stored once. Close codes: 1001 the hub drains, connect again; 4008 the client
@@ -35,6 +43,11 @@ const (
 	Ping    Kind = "ping"
 	Pong    Kind = "pong"
 	Error   Kind = "error"
+
+	Subscribe    Kind = "subscribe"
+	Subscribed   Kind = "subscribed"
+	Unsubscribe  Kind = "unsubscribe"
+	Unsubscribed Kind = "unsubscribed"
 )
 
 // Close codes beside those of RFC 6455.
@@ -48,15 +61,20 @@ const (
 // Frame is one JSON frame; each kind uses some of the fields.
 type Frame struct {
 	Type Kind `json:"type"`
-	// ID is the sender's own name of a message or ping.
+	// ID is the sender's own name of a message or ping; of a numbered producer
+	// whose messages have no names, PRODUCER.NUMBER.
 	ID string `json:"id,omitempty"`
-	// To and From are agents.
+	// To is an agent or a topic, From an agent.
 	To   string `json:"to,omitempty"`
 	From string `json:"from,omitempty"`
+	// Topic is "topic:" and a name; empty: the inbox.
+	Topic string `json:"topic,omitempty"`
 	// Cursor is a message's place in its inbox.
 	Cursor string `json:"cursor,omitempty"`
 	// Body is any JSON value, at most 64 KiB.
 	Body json.RawMessage `json:"body,omitempty"`
+	// Data is the body of a message whose sender did not write JSON.
+	Data []byte `json:"data,omitempty"`
 	// SentAt is when the hub stored the message.
 	SentAt *time.Time `json:"sent_at,omitempty"`
 	// Duplicate: the message had been stored before.

@@ -4,18 +4,20 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
+
+	"github.com/leanvibe/hive/api/frame"
 )
 
 // hub holds the sessions of this replica and wakes them.
 type hub struct {
-	inboxes    *Inboxes
+	store      *store
+	commits    *committer
+	feeds      *feeds
+	announce   *announcer
 	metrics    *metrics
 	log        *slog.Logger
 	instance   string
@@ -29,36 +31,44 @@ type hub struct {
 
 // connect serves GET /v1/hub/connect.
 func (h *hub) connect(w http.ResponseWriter, r *http.Request) {
-	agent, cursor := r.URL.Query().Get("agent"), r.URL.Query().Get("cursor")
+	agent := r.URL.Query().Get("agent")
 	if !agentPattern.MatchString(agent) {
-		fail(w, http.StatusBadRequest, "invalid_argument", "the agent is not valid", []problem{{"agent", agentForm}})
+		fail(w, http.StatusBadRequest, codeInvalid, "the agent is not valid", []problem{{"agent", agentForm}})
 		return
 	}
-	if cursor != "" && !cursorPattern.MatchString(cursor) {
-		fail(w, http.StatusBadRequest, "invalid_argument", "the cursor is not valid", []problem{{"cursor", "must be one that a deliver or sent frame carried"}})
+	_, cursor, problems := mailbox(agent, r.URL.Query().Get("cursor"))
+	if problems != nil {
+		fail(w, http.StatusBadRequest, codeInvalid, "the cursor is not valid", problems)
 		return
 	}
-	if cursor == "" {
+	if r.URL.Query().Get("cursor") == "" {
 		var err error
-		if cursor, err = h.inboxes.Acked(r.Context(), agent); err != nil {
-			h.countError("redis")
-			fail(w, http.StatusServiceUnavailable, "unavailable", err.Error(), nil)
+		if cursor, err = h.store.acked(r.Context(), agent); err != nil {
+			h.unavailable(w, err)
 			return
 		}
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	nth, err := h.store.connected(r.Context(), agent)
+	if err != nil {
+		h.unavailable(w, err)
+		return
+	}
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		CompressionMode: websocket.CompressionDisabled, Subprotocols: []string{frame.Subprotocol},
+	})
 	if err != nil {
 		return // Accept has answered
 	}
-	conn.SetReadLimit(frameMax)
-	s := newSession(h, conn, agent, cursor)
+	s := newSession(h, conn, agent)
+	s.nth = nth
+	conn.SetReadLimit(s.speech.limit())
 	if !h.add(s) {
 		_ = conn.Close(websocket.StatusGoingAway, "draining")
 		return
 	}
 	defer h.remove(s)
 	// The request's context ends with the handler; hijacked, it says nothing more.
-	s.run(context.WithoutCancel(r.Context()))
+	s.run(context.WithoutCancel(r.Context()), cursor)
 }
 
 // add registers a session, unless the hub drains.
@@ -106,43 +116,25 @@ func (h *hub) drain(ctx context.Context) {
 	}
 }
 
-// listen wakes sessions on what other hubs and this one announce. Announcements
-// may be lost: sessions look by themselves now and then.
-func (h *hub) listen(ctx context.Context) error {
-	sub := h.inboxes.redis.Subscribe(ctx, wakeChannel)
-	defer sub.Close()
-	ch := sub.Channel(redis.WithChannelSize(4096), redis.WithChannelHealthCheckInterval(time.Second))
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case msg, ok := <-ch:
-			if !ok {
-				return nil
-			}
-			h.announced(msg.Payload)
-		}
-	}
-}
-
-func (h *hub) announced(payload string) {
-	kind, value, _ := strings.Cut(payload, ":")
-	agent, newest, _ := strings.Cut(value, ":")
+// replaced ends the older sessions of an agent that has connected again.
+func (h *hub) replaced(agent string, newest int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.sessions[agent] {
-		switch {
-		case kind == "w":
-			s.nudge()
-		case kind == "c" && s.id != newest:
+		if s.nth < newest {
 			s.end(endReplaced)
 		}
 	}
 }
 
-func newSession(h *hub, conn *websocket.Conn, agent, cursor string) *session {
-	return &session{
-		hub: h, conn: conn, id: uuid.NewString(), agent: agent, cursor: cursor,
-		wake: make(chan struct{}, 1), out: make(chan outgoing, outMax), ending: make(chan endReason, 1),
+func newSession(h *hub, conn *websocket.Conn, agent string) *session {
+	s := &session{
+		hub: h, conn: conn, id: uuid.NewString(), agent: agent, speech: jsonSpeech{},
+		ending: make(chan endReason, 1), feeds: map[string]*feed{}, out: outbox{signal: make(chan struct{}, 1)},
 	}
+	if conn.Subprotocol() == frame.Subprotocol {
+		s.speech = batchSpeech{}
+	}
+	s.flight.room = make(chan struct{}, 1)
+	return s
 }

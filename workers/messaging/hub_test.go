@@ -22,7 +22,16 @@ import (
 	"github.com/leanvibe/hive/workers/redistest"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
+// serveAs makes the test binary a hub, so that one can be killed.
+const serveAs = "HIVE_TEST_HUB"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveAs) != "" {
+		process.Main("communication-hub", "test", ":0", Setup)
+		return
+	}
+	os.Exit(redistest.Run(m))
+}
 
 const patience = 15 * time.Second
 
@@ -40,13 +49,18 @@ func startHub(t *testing.T, name string) *testHub {
 
 func startHubAt(t *testing.T, name, redisAddr string) *testHub {
 	t.Helper()
+	return startHubWaiting(t, name, redisAddr, 0)
+}
+
+func startHubWaiting(t *testing.T, name, redisAddr string, replicas int) *testHub {
+	t.Helper()
 	p, err := process.New(process.Config{
 		Service: "communication-hub", Version: "test", Instance: name, Listen: "127.0.0.1:0",
 		DrainMin: 20 * time.Millisecond, ShutdownMax: 10 * time.Second,
 	})
 	require.NoError(t, err)
 	client := rediscluster.New([]string{redisAddr}, "")
-	bind(p, client)
+	bind(p, client, replicas)
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	h := &testHub{stop: stop, done: make(chan error, 1)}
 	go func() { h.done <- p.Run(ctx) }()
@@ -259,16 +273,11 @@ func TestSlowConsumer_IsClosed(t *testing.T) {
 	a := connect(t, h, unique("slow"), "")
 	// It asks and asks and never reads: kernel buffers fill, then the hub's.
 	huge := `{"type":"send","id":"` + strings.Repeat("i", 190) + ` ","to":"b","body":1}`
-	require.Eventually(t, func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		for range 1000 {
-			if a.Write(ctx, websocket.MessageText, []byte(huge)) != nil {
-				return true
-			}
-		}
-		return false
-	}, 60*time.Second, time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	for a.Write(ctx, websocket.MessageText, []byte(huge)) == nil {
+	}
+	require.NoError(t, ctx.Err(), "the hub never closed it")
 	require.Eventually(t, func() bool {
 		_, _, body := request(t, "GET", "http://"+h.addr+"/metrics", "", "")
 		return strings.Contains(body, `leanvibe_hub_closed_total{reason="slow"} 1`)
@@ -276,24 +285,194 @@ func TestSlowConsumer_IsClosed(t *testing.T) {
 }
 
 func TestInbox_Full(t *testing.T) {
-	b := &Inboxes{redis: rediscluster.New([]string{redistest.Addr(t)}, ""), now: time.Now}
+	h := startHub(t, "one")
 	to := unique("full")
-	pipe := b.redis.Pipeline()
-	for range inboxMax {
-		_, err := sendScript.Eval(t.Context(), pipe, []string{streamKey(to), markKey(to, "")}, "a", "", "1",
-			1, inboxMax, 1000, 60_000, wakeChannel, to).Result()
-		require.NoError(t, err)
+	sender := connectBatch(t, h, unique("from"))
+	var messages []byte
+	for range inboxMax / 2 {
+		messages = frame.AppendMessage(messages, "", []byte("1"))
 	}
-	_, err := pipe.Exec(t.Context())
-	require.NoError(t, err)
-	_, _, err = b.Put(t.Context(), to, Message{From: "a", Body: []byte("1")})
-	require.ErrorIs(t, err, ErrFull)
+	half := frame.Item{Op: frame.OpSend, Address: to, Producer: "p", Seq: 1, Count: inboxMax / 2, Body: messages}
+	require.Equal(t, frame.OpSent, sender.ask(t, half).Op)
+	half.Seq += inboxMax / 2
+	require.Equal(t, frame.OpSent, sender.ask(t, half).Op)
 
-	all, err := b.After(t.Context(), to, "0-0")
+	one := frame.Item{Op: frame.OpSend, Address: to, Producer: "p", Seq: inboxMax + 1, Count: 1, Body: frame.AppendMessage(nil, "", []byte("1"))}
+	refused := sender.ask(t, one)
+	require.Equal(t, frame.OpRefused, refused.Op)
+	require.Equal(t, codeFull, refused.Code)
+	code, _, body := request(t, "POST", "http://"+h.addr+"/v1/messages", "k", `{"from":"a","to":"`+to+`","body":1}`)
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, codeFull)
+
+	// Its own repeat is no new message, so it is not refused.
+	require.Equal(t, frame.OpSent, sender.ask(t, half).Op)
+
+	code, _, body = request(t, "GET", "http://"+h.addr+"/v1/messages?limit=10&of="+to, "", "")
+	require.Equal(t, http.StatusOK, code, body)
+	var page struct {
+		Messages []frame.Frame `json:"messages"`
+		Cursor   string        `json:"cursor"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &page))
+	require.Len(t, page.Messages, 10)
+	require.Equal(t, "p.10", page.Messages[9].ID)
+	_, _, body = request(t, "POST", "http://"+h.addr+"/v1/messages/ack", "", `{"of":"`+to+`","cursor":"`+page.Cursor+`"}`)
+	require.JSONEq(t, `{"acknowledged":10}`, body)
+	require.Equal(t, frame.OpSent, sender.ask(t, one).Op)
+}
+
+// batchAgent is a client's end of a binary WebSocket.
+type batchAgent struct {
+	*websocket.Conn
+	rest  []byte
+	hello frame.Item
+}
+
+func connectBatch(t *testing.T, h *testHub, id string) *batchAgent {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, "ws://"+h.addr+"/v1/hub/connect?agent="+id, &websocket.DialOptions{Subprotocols: []string{frame.Subprotocol}})
 	require.NoError(t, err)
-	n, err := b.Ack(t.Context(), to, all[9].Cursor)
+	require.Equal(t, frame.Subprotocol, c.Subprotocol())
+	c.SetReadLimit(-1)
+	t.Cleanup(func() { _ = c.CloseNow() })
+	a := &batchAgent{Conn: c}
+	a.hello = a.next(t)
+	require.Equal(t, frame.OpHello, a.hello.Op)
+	return a
+}
+
+func (a *batchAgent) next(t *testing.T) frame.Item {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if len(a.rest) == 0 {
+		kind, raw, err := a.Read(ctx)
+		require.NoError(t, err)
+		require.Equal(t, websocket.MessageBinary, kind)
+		a.rest = raw
+	}
+	it, rest, err := frame.NextItem(a.rest)
 	require.NoError(t, err)
-	require.Equal(t, 10, n)
-	_, _, err = b.Put(t.Context(), to, Message{From: "a", Body: []byte("1")})
+	a.rest = rest
+	return it
+}
+
+func (a *batchAgent) ask(t *testing.T, it frame.Item) frame.Item {
+	t.Helper()
+	require.NoError(t, a.Write(t.Context(), websocket.MessageBinary, frame.AppendItem(nil, &it)))
+	return a.next(t)
+}
+
+func TestBatch_Wrong(t *testing.T) {
+	a := connectBatch(t, startHub(t, "one"), unique("a"))
+	one := frame.AppendMessage(nil, "", []byte("1"))
+	send := func(change func(*frame.Item)) frame.Item {
+		it := frame.Item{Op: frame.OpSend, Address: "b", Producer: "p", Seq: 1, Count: 1, Body: one}
+		change(&it)
+		return it
+	}
+	tests := []struct {
+		name          string
+		item          frame.Item
+		code, message string
+	}{
+		{"unknown item", frame.Item{Op: '?'}, codeInvalid, "known: S, A, U, N, P"},
+		{"bad address", send(func(it *frame.Item) { it.Address = "queue:x" }), codeInvalid, "topic:news"},
+		{"bad producer", send(func(it *frame.Item) { it.Producer = "" }), codeInvalid, "producer must"},
+		{"no number", send(func(it *frame.Item) { it.Seq = 0 }), codeInvalid, "seq must"},
+		{"count too large", send(func(it *frame.Item) { it.Count = 1 << 40 }), codeInvalid, "count must"},
+		{"count and body differ", send(func(it *frame.Item) { it.Count = 2 }), codeInvalid, "message 2 of 2"},
+		{"bytes behind", send(func(it *frame.Item) { it.Body = append(it.Body, 1) }), codeInvalid, "follow the last"},
+		{"bad id", send(func(it *frame.Item) { it.Body = frame.AppendMessage(nil, "a b", nil) }), codeInvalid, "id must"},
+		{"body too large", send(func(it *frame.Item) { it.Body = frame.AppendMessage(nil, "", make([]byte, MaxBody+1)) }), codeTooLarge, "65536"},
+		{"gap", send(func(it *frame.Item) { it.Seq = 5; it.Address = unique("gap") }), codeGap, "out of sequence"},
+		{"topic without a name", frame.Item{Op: frame.OpSubscribe, Address: "topic:"}, codeInvalid, "topic:news"},
+		{"no topic", frame.Item{Op: frame.OpSubscribe, Address: "news"}, codeInvalid, "topic:news"},
+		{"not subscribed", frame.Item{Op: frame.OpUnsubscribe, Address: "topic:none"}, codeInvalid, "subscribed"},
+		{"another's inbox", frame.Item{Op: frame.OpAck, Address: "other"}, codeInvalid, "your own"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := a.ask(t, test.item)
+			require.Equal(t, test.code, got.Code)
+			require.Contains(t, got.Message, test.message)
+		})
+	}
+	require.NoError(t, a.Write(t.Context(), websocket.MessageBinary, []byte{'S', 0xff}))
+	require.Contains(t, a.next(t).Message, "malformed")
+	require.NoError(t, a.Write(t.Context(), websocket.MessageText, []byte(`{}`)))
+	require.Contains(t, a.next(t).Message, "binary")
+	require.NoError(t, a.Write(t.Context(), websocket.MessageBinary, make([]byte, frame.BatchMax+1)))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, _, err := a.Read(ctx)
+	require.Equal(t, websocket.StatusMessageTooBig, websocket.CloseStatus(err))
+}
+
+func TestTopic_StoredOnceReadByAllAndResumed(t *testing.T) {
+	one, two := startHub(t, "one"), startHub(t, "two")
+	topic := topicPrefix + unique("news")
+	first, second := unique("first"), unique("second")
+	sender := connect(t, one, unique("from"), "")
+	a, b := connect(t, one, first, ""), connect(t, two, second, "")
+	for _, reader := range []*agent{a, b} {
+		reader.write(t, frame.Frame{Type: frame.Subscribe, ID: "s", Topic: topic})
+		require.Equal(t, frame.Subscribed, reader.next(t).Type)
+	}
+	var cursors []string
+	for i := range 20 {
+		require.Equal(t, frame.Sent, sender.send(t, topic, fmt.Sprint(i), fmt.Sprint(i)).Type)
+		for _, reader := range []*agent{a, b} {
+			got := reader.next(t)
+			require.Equal(t, topic, got.Topic)
+			require.Equal(t, fmt.Sprint(i), got.ID)
+			cursors = append(cursors, got.Cursor)
+		}
+	}
+	a.write(t, frame.Frame{Type: frame.Ack, Topic: topic, Cursor: cursors[2*9]})
+	a.write(t, frame.Frame{Type: frame.Ping, ID: "p"})
+	require.Equal(t, frame.Pong, a.next(t).Type)
+	require.NoError(t, a.Close(websocket.StatusNormalClosure, ""))
+
+	// On the other hub: where the acknowledgements stand.
+	again := connect(t, two, first, "")
+	again.write(t, frame.Frame{Type: frame.Subscribe, Topic: topic})
+	require.Equal(t, cursors[2*9], again.next(t).Cursor)
+	require.Equal(t, "10", again.next(t).ID)
+	// And from any cursor that is named.
+	b.write(t, frame.Frame{Type: frame.Subscribe, Topic: topic, Cursor: cursors[2*17]})
+	require.Equal(t, frame.Subscribed, b.next(t).Type)
+	require.Equal(t, "18", b.next(t).ID)
+	require.Equal(t, "19", b.next(t).ID)
+	b.write(t, frame.Frame{Type: frame.Unsubscribe, Topic: topic})
+	require.Equal(t, frame.Unsubscribed, b.next(t).Type)
+	require.Equal(t, frame.Sent, sender.send(t, topic, "20", "20").Type)
+	b.write(t, frame.Frame{Type: frame.Ping, ID: "after"})
+	require.Equal(t, frame.Pong, b.next(t).Type)
+}
+
+func TestBatch_PartOfARepeatIsStored(t *testing.T) {
+	h := startHub(t, "one")
+	to := unique("to")
+	sender := connectBatch(t, h, unique("from"))
+	var messages []byte
+	for i := range 5 {
+		messages = frame.AppendMessage(messages, "", []byte{byte('0' + i)})
+	}
+	_, _, tail, err := frame.NextMessage(messages)
 	require.NoError(t, err)
+	head := messages[:len(messages)-len(tail)]
+	require.Equal(t, frame.OpSent, sender.ask(t, frame.Item{Op: frame.OpSend, Address: to, Producer: "p", Seq: 1, Count: 1, Body: head}).Op)
+	all := sender.ask(t, frame.Item{Op: frame.OpSend, Address: to, Producer: "p", Seq: 1, Count: 5, Body: messages})
+	require.Equal(t, frame.OpSent, all.Op)
+	require.EqualValues(t, 5, all.Seq)
+	receiver := connect(t, h, to, "")
+	for i := range 5 {
+		got := receiver.next(t)
+		require.Equal(t, fmt.Sprintf("p.%d", i+1), got.ID)
+		require.Equal(t, fmt.Sprint(i), string(got.Body))
+	}
 }

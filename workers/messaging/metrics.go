@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/leanvibe/hive/api/frame"
 )
 
 // metrics are those of doc.go.
@@ -13,6 +15,8 @@ type metrics struct {
 	sessions prometheus.Gauge
 	closed   *prometheus.CounterVec
 	delivery prometheus.Histogram
+	commit   prometheus.Histogram
+	waiting  prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -31,11 +35,19 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"reason"}),
 		delivery: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "leanvibe_message_delivery_duration_ms",
-			Help:    "Milliseconds from stored to written to the agent's socket; clocks of two hubs may differ.",
+			Help:    "Milliseconds from a batch taken in by a hub to written to the agent's socket; clocks of two hubs may differ.",
 			Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 10000},
 		}),
 	}
-	reg.MustRegister(m.stored, m.events, m.sessions, m.closed, m.delivery)
+	m.commit = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "leanvibe_message_commit_duration_ms",
+		Help:    "Milliseconds from a batch read off its socket to stored in Redis.",
+		Buckets: []float64{.1, .25, .5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 10000},
+	})
+	m.waiting = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "leanvibe_hub_waiting_bytes", Help: "Bytes of messages that wait for Redis.",
+	})
+	reg.MustRegister(m.stored, m.events, m.sessions, m.closed, m.delivery, m.commit, m.waiting)
 	for _, e := range []string{"delivered", "acknowledged", "duplicate", "refused"} {
 		m.events.WithLabelValues(e)
 	}
@@ -47,7 +59,23 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 
 func (m *metrics) count(event string, n int) { m.events.WithLabelValues(event).Add(float64(n)) }
 
-func (m *metrics) delivered(since time.Time) {
-	m.count("delivered", 1)
-	m.delivery.Observe(float64(time.Since(since).Microseconds()) / 1000)
+// tallyDelivered counts what has been written to a client's socket.
+func (h *hub) tallyDelivered(queue []outgoing) {
+	n := uint64(0)
+	for i := range queue {
+		e := queue[i].entry
+		if e == nil {
+			continue
+		}
+		n += e.count
+		for rest := e.records; len(rest) > 0; {
+			rec, next, err := frame.NextRecord(rest)
+			if err != nil {
+				break // newEntry has read it before
+			}
+			rest = next
+			h.metrics.delivery.Observe(float64(time.Since(time.UnixMicro(int64(rec.AtMicros))).Microseconds()) / 1000)
+		}
+	}
+	h.metrics.count("delivered", int(n))
 }

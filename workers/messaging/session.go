@@ -1,11 +1,10 @@
 package messaging
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -16,16 +15,16 @@ import (
 
 // Bounds of a session.
 const (
-	// frameMax is what one frame from the client may have, in bytes.
+	// frameMax is what one JSON frame from the client may have, in bytes; a binary one frame.BatchMax.
 	frameMax = MaxBody + 4<<10
-	// outMax are the frames buffered for a client.
-	outMax = 256
 	// writeMax is how long one write may take before the client counts as slow.
 	writeMax = 5 * time.Second
 	// pingEvery finds dead peers, and keeps proxies from closing idle sockets.
 	pingEvery = 20 * time.Second
-	// lookEvery is the longest that a lost announcement delays a message.
-	lookEvery = time.Second
+	// topicsMax bounds a session's subscriptions.
+	topicsMax = 64
+	// inFlightMax is what a session may have on its way to Redis, in bytes; beyond it the hub stops reading.
+	inFlightMax = 4 << 20
 )
 
 // endReason says why a session ends; it is also the metric's label.
@@ -55,30 +54,34 @@ func (r endReason) code() websocket.StatusCode {
 	}
 }
 
-// outgoing is a frame on its way out; delivered ones are timed.
-type outgoing struct {
-	frame.Frame
-	storedAt time.Time
-}
-
 // session is one agent's WebSocket.
 type session struct {
 	hub    *hub
 	conn   *websocket.Conn
 	id     string
 	agent  string
-	cursor string
-
-	wake   chan struct{}
-	out    chan outgoing
+	nth    int64 // connection of this agent, on any hub
+	speech speech
 	ending chan endReason
+
+	out   outbox
+	feeds map[string]*feed // under out.mu
+
+	flight struct {
+		sync.Mutex
+		bytes int
+		room  chan struct{}
+	}
 }
 
-func (s *session) nudge() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+// speech is one of the two forms of frames.
+type speech interface {
+	// hear reads one frame; it answers what is wrong to the client itself.
+	hear(ctx context.Context, s *session, kind websocket.MessageType, raw []byte)
+	// say writes out what waits.
+	say(ctx context.Context, s *session, queue []outgoing) error
+	hello(s *session, c frame.Cursor) outgoing
+	limit() int64
 }
 
 // end asks for the session's end; the first reason stands.
@@ -90,19 +93,18 @@ func (s *session) end(r endReason) {
 }
 
 // run serves the socket until one side ends it.
-func (s *session) run(parent context.Context) {
+func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	var wg sync.WaitGroup
-	s.out <- outgoing{Frame: frame.Frame{Type: frame.Hello, Agent: s.agent, Cursor: s.cursor, Instance: s.hub.instance}}
+	s.answer(s.speech.hello(s, cursor))
+	s.open(s.agent, cursor)
 	wg.Go(func() { s.write(ctx) })
 	wg.Go(func() { s.read(ctx) })
-	wg.Go(func() { s.deliver(ctx) })
-	wg.Go(func() { s.ping(ctx) })
-	if err := s.hub.inboxes.Connected(ctx, s.agent, s.id); err != nil {
+	if err := s.hub.announce.connected(ctx, s.agent, s.nth); err != nil {
 		s.hub.log.Warn("could not announce a session; an older one may live on", "agent", s.agent, "error", err)
 	}
-	s.hub.log.Info("agent connected", "agent", s.agent, "session", s.id, "cursor", s.cursor)
+	s.hub.log.Info("agent connected", "agent", s.agent, "session", s.id, "cursor", cursor.String())
 
 	reason := <-s.ending
 	// Close writes the close frame and waits for the peer's; reading goes on
@@ -110,30 +112,89 @@ func (s *session) run(parent context.Context) {
 	_ = s.conn.Close(reason.code(), string(reason))
 	cancel()
 	wg.Wait()
+	s.closeAll()
 	s.hub.metrics.closed.WithLabelValues(string(reason)).Inc()
 	s.hub.log.Info("agent disconnected", "agent", s.agent, "session", s.id, "reason", reason)
+}
+
+// open begins a feed after the cursor; false when the session has its most.
+func (s *session) open(address string, cursor frame.Cursor) bool {
+	fd := &feed{session: s, address: address, cursor: cursor}
+	s.out.mu.Lock()
+	old := s.feeds[address]
+	if old == nil && len(s.feeds) > topicsMax {
+		s.out.mu.Unlock()
+		return false
+	}
+	if old != nil {
+		old.closed = true
+	}
+	s.feeds[address] = fd
+	s.out.mu.Unlock()
+	if old != nil {
+		s.hub.feeds.remove(old)
+	}
+	s.hub.feeds.add(fd)
+	return true
+}
+
+// shut ends a feed; false when there is none.
+func (s *session) shut(address string) bool {
+	s.out.mu.Lock()
+	fd := s.feeds[address]
+	delete(s.feeds, address)
+	if fd != nil {
+		fd.closed = true
+	}
+	s.out.mu.Unlock()
+	if fd != nil {
+		s.hub.feeds.remove(fd)
+	}
+	return fd != nil
+}
+
+func (s *session) closeAll() {
+	s.out.mu.Lock()
+	var all []string
+	for address := range s.feeds {
+		all = append(all, address)
+	}
+	s.out.mu.Unlock()
+	for _, address := range all {
+		s.shut(address)
+	}
 }
 
 // read handles the client's frames until the socket ends.
 func (s *session) read(ctx context.Context) {
 	for {
-		kind, raw, err := s.conn.Read(ctx)
-		if err != nil {
+		if err := s.hear(ctx); err != nil {
 			s.end(readEnd(err))
 			return
 		}
-		var f frame.Frame
-		if kind != websocket.MessageText {
-			err = errors.New("frames are JSON text")
-		} else {
-			err = json.Unmarshal(raw, &f)
+		if !s.room(ctx) {
+			return
 		}
-		if err != nil {
-			s.reply(frame.Frame{Type: frame.Error, Code: "invalid_argument", Message: err.Error()})
-			continue
-		}
-		s.handle(ctx, f)
 	}
+}
+
+// inputs are for frames on their way in: a session holds one only while a frame is there.
+var inputs = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// hear waits for a frame and handles it.
+func (s *session) hear(ctx context.Context) error {
+	kind, r, err := s.conn.Reader(ctx)
+	if err != nil {
+		return err
+	}
+	in := inputs.Get().(*bytes.Buffer)
+	defer inputs.Put(in)
+	in.Reset()
+	if _, err := in.ReadFrom(r); err != nil {
+		return err
+	}
+	s.speech.hear(ctx, s, kind, in.Bytes())
+	return nil
 }
 
 func readEnd(err error) endReason {
@@ -143,147 +204,97 @@ func readEnd(err error) endReason {
 	return endError
 }
 
-func (s *session) handle(ctx context.Context, f frame.Frame) {
-	switch f.Type {
-	case frame.Send:
-		s.send(ctx, f)
-	case frame.Ack:
-		s.ack(ctx, f)
-	case frame.Ping:
-		s.reply(frame.Frame{Type: frame.Pong, ID: f.ID})
-	default:
-		s.reply(frame.Frame{Type: frame.Error, ID: f.ID, Code: "invalid_argument", Message: "unknown type; known: send, ack, ping"})
-	}
-}
-
-func (s *session) send(ctx context.Context, f frame.Frame) {
-	l := letter{From: s.agent, To: f.To, ID: f.ID, Body: f.Body}
-	problems, err := l.check()
-	if err != nil {
-		s.reply(frame.Frame{Type: frame.Error, ID: f.ID, Code: "payload_too_large", Message: err.Error()})
-		return
-	}
-	if problems != nil {
-		s.reply(frame.Frame{Type: frame.Error, ID: f.ID, Code: "invalid_argument", Message: problems[0].Field + " " + problems[0].Problem})
-		return
-	}
-	cursor, duplicate, err := s.hub.put(ctx, &l)
-	if err != nil {
-		s.reply(frame.Frame{Type: frame.Error, ID: f.ID, Code: "unavailable", Message: err.Error()})
-		return
-	}
-	s.reply(frame.Frame{Type: frame.Sent, ID: f.ID, Cursor: cursor, Duplicate: duplicate})
-}
-
-func (s *session) ack(ctx context.Context, f frame.Frame) {
-	if !cursorPattern.MatchString(f.Cursor) {
-		s.reply(frame.Frame{Type: frame.Error, ID: f.ID, Code: "invalid_argument", Message: "cursor must be one that a deliver frame carried"})
-		return
-	}
-	n, err := s.hub.inboxes.Ack(ctx, s.agent, f.Cursor)
-	if err != nil {
-		s.hub.countError("redis")
-		s.reply(frame.Frame{Type: frame.Error, ID: f.ID, Cursor: f.Cursor, Code: "unavailable", Message: err.Error()})
-		return
-	}
-	s.hub.metrics.count("acknowledged", n)
-}
-
-// reply queues an answer. A client that sends without reading fills the buffer.
-func (s *session) reply(f frame.Frame) {
-	select {
-	case s.out <- outgoing{Frame: f}:
-	default:
-		s.end(endSlow)
-	}
-}
-
-// deliver queues the inbox from the cursor on, as fast as the client reads.
-func (s *session) deliver(ctx context.Context) {
+// room waits until less than the most is on its way to Redis.
+func (s *session) room(ctx context.Context) bool {
 	for {
-		messages, err := s.hub.inboxes.After(ctx, s.agent, s.cursor)
-		if err != nil && ctx.Err() == nil {
+		s.flight.Lock()
+		full := s.flight.bytes > inFlightMax
+		s.flight.Unlock()
+		if !full {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-s.flight.room:
+		}
+	}
+}
+
+// send queues a chunk; then is called with what became of it.
+func (s *session) send(ch *chunk, then func(outcome)) {
+	size := len(ch.messages)
+	s.flight.Lock()
+	s.flight.bytes += size
+	s.flight.Unlock()
+	ch.from = s.agent
+	ch.done = func(o outcome) {
+		s.flight.Lock()
+		s.flight.bytes -= size
+		s.flight.Unlock()
+		select {
+		case s.flight.room <- struct{}{}:
+		default:
+		}
+		s.hub.tally(ch, o)
+		then(o)
+	}
+	s.hub.commits.put(ch)
+}
+
+// subscribe begins a topic's feed and answers where.
+func (s *session) subscribe(ctx context.Context, topic string, c frame.Cursor) (frame.Cursor, bool, error) {
+	if c == (frame.Cursor{}) {
+		var err error
+		if c, err = s.hub.store.subscribe(ctx, topic, s.agent); err != nil {
 			s.hub.countError("redis")
+			return c, false, err
 		}
-		for _, m := range messages {
-			at := m.StoredAt
-			f := frame.Frame{Type: frame.Deliver, ID: m.ID, From: m.From, Cursor: m.Cursor, Body: m.Body, SentAt: &at}
-			select {
-			case s.out <- outgoing{Frame: f, storedAt: at}:
-				s.cursor = m.Cursor
-			case <-ctx.Done():
-				return
-			}
-		}
-		if len(messages) == fetchMost {
-			continue
-		}
-		look := time.NewTimer(lookEvery + rand.N(lookEvery/4))
-		select {
-		case <-ctx.Done():
-			look.Stop()
-			return
-		case <-s.wake:
-		case <-look.C:
-		}
-		look.Stop()
 	}
+	return c, s.open(topic, c), nil
 }
 
-// write sends what is queued, one frame at a time.
+// write sends what waits, and a ping when it is quiet.
 func (s *session) write(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case o := <-s.out:
-			raw, err := json.Marshal(o.Frame)
-			if err != nil {
-				s.hub.log.Error("frame not encodable", "agent", s.agent, "cursor", o.Cursor, "error", err)
-				s.end(endError)
-				return
-			}
-			if !s.writeOne(ctx, raw) {
-				return
-			}
-			if !o.storedAt.IsZero() {
-				s.hub.metrics.delivered(o.storedAt)
-			}
-		}
-	}
-}
-
-func (s *session) writeOne(ctx context.Context, raw []byte) bool {
-	limit, cancel := context.WithTimeout(ctx, writeMax)
-	defer cancel()
-	err := s.conn.Write(limit, websocket.MessageText, raw)
-	switch {
-	case err == nil:
-		return true
-	case limit.Err() != nil && ctx.Err() == nil:
-		s.end(endSlow)
-	default:
-		s.end(endError)
-	}
-	return false
-}
-
-// ping finds peers that have gone without a word.
-func (s *session) ping(ctx context.Context) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
+	var spare []outgoing
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			if !s.within(ctx, s.conn.Ping, endError) {
+				return
+			}
+		case <-s.out.signal:
 		}
-		limit, cancel := context.WithTimeout(ctx, writeMax)
-		err := s.conn.Ping(limit)
-		cancel()
-		if err != nil {
-			s.end(endError)
+		queue, parked := s.drain(spare)
+		if len(queue) > 0 && !s.within(ctx, func(ctx context.Context) error { return s.speech.say(ctx, s, queue) }, endSlow) {
 			return
 		}
+		s.hub.tallyDelivered(queue)
+		s.hub.feeds.feed(parked...)
+		clear(queue)
+		spare = queue
+		if cap(spare) > answersMax {
+			spare = nil
+		}
 	}
+}
+
+// within bounds one write; late is the session's end when it takes too long.
+func (s *session) within(ctx context.Context, do func(context.Context) error, late endReason) bool {
+	limit, cancel := context.WithTimeout(ctx, writeMax)
+	defer cancel()
+	err := do(limit)
+	switch {
+	case err == nil:
+		return true
+	case limit.Err() != nil && ctx.Err() == nil:
+		s.end(late)
+	default:
+		s.end(endError)
+	}
+	return false
 }

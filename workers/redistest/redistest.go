@@ -28,9 +28,11 @@ import (
 const startMax = 30 * time.Second
 
 type server struct {
-	addr string
-	dir  string
-	cmd  *exec.Cmd
+	addr  string
+	ports []string
+	dir   string
+	cmd   *exec.Cmd
+	aof   bool // each write is on disk before it is answered
 }
 
 var (
@@ -54,25 +56,34 @@ func Addr(t testing.TB) string {
 }
 
 func (s *server) start() error {
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		return fmt.Errorf("this test needs a real Redis: apt-get install redis-server: %w", err)
-	}
-	ports, err := freePorts(2)
-	if err != nil {
+	var err error
+	if s.ports, err = freePorts(2); err != nil {
 		return err
 	}
 	if s.dir, err = os.MkdirTemp("", "redistest"); err != nil {
 		return err
 	}
-	s.addr = net.JoinHostPort("127.0.0.1", ports[0])
-	s.cmd = exec.Command(path,
-		"--port", ports[0], "--bind", "127.0.0.1", "--dir", s.dir, "--logfile", filepath.Join(s.dir, "log"),
-		"--cluster-enabled", "yes", "--cluster-port", ports[1], "--save", "", "--appendonly", "no")
-	if err := s.cmd.Start(); err != nil {
+	s.addr = net.JoinHostPort("127.0.0.1", s.ports[0])
+	if err := s.launch(); err != nil {
 		return err
 	}
 	return s.ready()
+}
+
+// launch starts the process, for the first time or again.
+func (s *server) launch() error {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return fmt.Errorf("this test needs a real Redis: apt-get install redis-server: %w", err)
+	}
+	aof := "no"
+	if s.aof {
+		aof = "yes"
+	}
+	s.cmd = exec.Command(path,
+		"--port", s.ports[0], "--bind", "127.0.0.1", "--dir", s.dir, "--logfile", filepath.Join(s.dir, "log"),
+		"--cluster-enabled", "yes", "--cluster-port", s.ports[1], "--save", "", "--appendonly", aof, "--appendfsync", "always")
+	return s.cmd.Start()
 }
 
 // ready hands all slots to the node and waits until the cluster says ok.

@@ -1,0 +1,55 @@
+package messaging
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+)
+
+// topicPrefix marks an address as a topic's; agents' ids hold no colon.
+const topicPrefix = "topic:"
+
+var (
+	agentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+	idPattern    = regexp.MustCompile(`^[!-~]{0,200}$`)
+	// producerPattern keeps producers short: their names are kept per mailbox.
+	producerPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+)
+
+const (
+	agentForm    = "must be 1 to 128 of letters, digits, '.', '_', '-', beginning with a letter or digit"
+	addressForm  = agentForm + "; a topic has 'topic:' before it, for example topic:news"
+	topicForm    = "must be 'topic:' and 1 to 128 of letters, digits, '.', '_', '-', for example topic:news"
+	idForm       = "must be at most 200 printable ASCII characters without blanks"
+	producerForm = "must be 1 to 64 of letters, digits, '.', '_', '-'"
+	cursorForm   = "must be one that the hub sent, for example 1764039152639-17"
+)
+
+// Reasons for which a message is not stored; doc.go has the table.
+var (
+	// ErrFull: the inbox holds its most.
+	ErrFull = errors.New("the inbox is full: its agent has not acknowledged 10000 messages; send again later")
+	// ErrGap: a numbered producer's predecessor is not stored.
+	ErrGap = errors.New("out of sequence: the message before it is not stored; send from there, or begin a new producer at 1")
+	// ErrAway: Redis did not confirm the message in time. It may be stored: send it again under the same id.
+	ErrAway = errors.New("redis did not confirm the message in time: send it again under the same id")
+	// ErrBusy: the hub holds as many messages as it may.
+	ErrBusy = errors.New("the hub has too many messages waiting for redis: send again later")
+)
+
+func isTopic(address string) bool { return strings.HasPrefix(address, topicPrefix) }
+
+func validTopic(address string) bool {
+	name, ok := strings.CutPrefix(address, topicPrefix)
+	return ok && agentPattern.MatchString(name)
+}
+
+func validAddress(address string) bool {
+	return agentPattern.MatchString(address) || validTopic(address)
+}
+
+func logKey(address string) string            { return "hub:{" + address + "}:log" }
+func stateKey(address string) string          { return "hub:{" + address + "}:state" }
+func producerKey(address, name string) string { return "hub:{" + address + "}:from:" + name }
+func markKey(address, from, id string) string { return "hub:{" + address + "}:seen:" + from + ":" + id }
+func readerKey(address, reader string) string { return "hub:{" + address + "}:reader:" + reader }

@@ -1,0 +1,288 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/leanvibe/hive/api/frame"
+)
+
+const (
+	// commitMax is how long a chunk may wait for Redis: it outlives a failover of the cluster.
+	commitMax = 6 * time.Second
+	// commitPause is the time between two tries of a mailbox whose node refuses.
+	commitPause = 25 * time.Millisecond
+	// waitingMax bounds what waits for Redis in this hub, in bytes.
+	waitingMax = 64 << 20
+	// roundMax bounds a mailbox's part of a round, in bytes, and roundBytes the whole.
+	roundMax   = 512 << 10
+	roundBytes = 2 << 20
+	// roundPace is the least time between the beginnings of two rounds to a node:
+	// it lets small messages of many senders gather.
+	roundPace = time.Millisecond
+	// ackPause lets acknowledgements gather; one that goes down with the hub only
+	// brings messages a second time.
+	ackPause = 20 * time.Millisecond
+)
+
+// box is a mailbox with something to store; it is in one round at a time, which
+// keeps the order of what is sent to it.
+type box struct {
+	address string
+	chunks  []*chunk
+	ack     *frame.Cursor
+	busy    bool // in line, in a round, or about to be tried again
+}
+
+// committer groups what all sessions send: while a round is under way to a
+// node, the next one gathers.
+type committer struct {
+	store    *store
+	appended func(address string, e *entry)
+	// touched: the mailbox may hold what appended was not called for.
+	touched func(address string)
+	acked   func(n int)
+	count   func(kind string)
+	gauge   func(bytes float64)
+
+	mu      sync.Mutex
+	ctx     context.Context
+	boxes   map[string]*box
+	ready   map[*redis.Client][]*box
+	waiting int
+}
+
+func newCommitter(ctx context.Context, s *store) *committer {
+	return &committer{store: s, ctx: ctx, boxes: map[string]*box{}, ready: map[*redis.Client][]*box{}}
+}
+
+// put queues a chunk; its done is called exactly once, and not under a lock.
+func (c *committer) put(ch *chunk) {
+	ch.taken = time.Now()
+	ch.encode()
+	ch.held = len(ch.record)
+	c.mu.Lock()
+	if c.waiting+ch.held > waitingMax {
+		c.mu.Unlock()
+		ch.done(outcome{err: ErrBusy})
+		return
+	}
+	c.waiting += ch.held
+	b := c.box(ch.to)
+	b.chunks = append(b.chunks, ch)
+	idle := !b.busy
+	b.busy = true
+	c.mu.Unlock()
+	if idle {
+		c.schedule(b)
+	}
+}
+
+// ack queues an acknowledgement; a later one takes the place of an earlier.
+func (c *committer) ack(address string, at frame.Cursor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.box(address)
+	if b.ack == nil {
+		time.AfterFunc(ackPause, func() { c.ripe(b) })
+	}
+	if b.ack == nil || at.After(*b.ack) {
+		b.ack = &at
+	}
+}
+
+// ripe commits an acknowledgement that no round has taken along.
+func (c *committer) ripe(b *box) {
+	c.mu.Lock()
+	due := b.ack != nil && !b.busy
+	b.busy = b.busy || due
+	c.mu.Unlock()
+	if due {
+		c.schedule(b)
+	}
+}
+
+// box answers a mailbox's box; the caller holds the lock.
+func (c *committer) box(address string) *box {
+	b := c.boxes[address]
+	if b == nil {
+		b = &box{address: address}
+		c.boxes[address] = b
+	}
+	return b
+}
+
+// schedule puts a box in line at its node.
+func (c *committer) schedule(b *box) {
+	node, err := c.store.node(c.ctx, b.address)
+	if err != nil {
+		c.later(b, err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	line, busy := c.ready[node]
+	c.ready[node] = append(line, b)
+	if !busy {
+		go c.work(node)
+	}
+}
+
+// work commits a node's rounds until there is nothing left.
+func (c *committer) work(node *redis.Client) {
+	for {
+		round := c.take(node)
+		if round == nil {
+			return
+		}
+		began := time.Now()
+		c.store.commit(c.ctx, node, round)
+		c.mu.Lock()
+		c.gauge(float64(c.waiting))
+		c.mu.Unlock()
+		for _, p := range round {
+			c.settle(p)
+		}
+		if left := roundPace - time.Since(began); left > 0 {
+			pace := time.NewTimer(left)
+			select {
+			case <-pace.C:
+			case <-c.ctx.Done():
+			}
+		}
+	}
+}
+
+// take makes the next round; nil when there is none, and then the node's line is closed.
+func (c *committer) take(node *redis.Client) []*posting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var round []*posting
+	line, size := c.ready[node], 0
+	for len(line) > 0 && size < roundBytes {
+		b := line[0]
+		line = line[1:]
+		n, bytes := 0, 0
+		for n < len(b.chunks) && (n == 0 || bytes+len(b.chunks[n].record) <= roundMax) {
+			bytes += len(b.chunks[n].record)
+			n++
+		}
+		round = append(round, &posting{box: b, chunks: b.chunks[:n:n], ack: b.ack})
+		size += bytes + 1
+	}
+	if round == nil {
+		delete(c.ready, node)
+		return nil
+	}
+	if len(line) == 0 {
+		line = nil
+	}
+	c.ready[node] = line
+	return round
+}
+
+// settle tells what became of a posting and puts its box in line again if there is more.
+func (c *committer) settle(p *posting) {
+	if p.err != nil {
+		c.later(p.box, p.err)
+		return
+	}
+	type told struct {
+		ch *chunk
+		o  outcome
+	}
+	var stored []byte
+	var again []*chunk
+	repeated := false
+	var tell []told
+	for i, ch := range p.chunks {
+		o, err := ch.judge(p.said[i])
+		switch {
+		case errors.Is(err, errAgain):
+			again = append(again, ch)
+			continue
+		case err != nil:
+			o.err = err
+		case o.err == nil && !o.duplicate:
+			stored = append(stored, ch.record...)
+		case o.duplicate:
+			repeated = true
+		}
+		tell = append(tell, told{ch, o})
+	}
+	if len(stored) > 0 {
+		if e, err := newEntry(p.cursor, stored); err == nil {
+			e.prev = p.prev
+			c.appended(p.box.address, e)
+		}
+	}
+	if repeated { // perhaps stored by a try whose answer was lost
+		c.touched(p.box.address)
+	}
+	if p.acked > 0 {
+		c.acked(p.acked)
+	}
+	c.release(p, again)
+	for _, t := range tell {
+		t.ch.done(t.o)
+	}
+}
+
+// release takes a settled posting off its box.
+func (c *committer) release(p *posting, again []*chunk) {
+	b := p.box
+	c.mu.Lock()
+	for _, ch := range p.chunks {
+		c.waiting -= ch.held
+	}
+	for _, ch := range again {
+		c.waiting += ch.held
+	}
+	b.chunks = append(again, b.chunks[len(p.chunks):]...)
+	if p.ack != nil && *b.ack == *p.ack {
+		b.ack = nil
+	}
+	b.busy = len(b.chunks) > 0
+	busy := b.busy
+	switch {
+	case b.ack != nil && !busy: // a later one than was in the round
+		time.AfterFunc(ackPause, func() { c.ripe(b) })
+	case b.ack == nil && !busy:
+		delete(c.boxes, b.address)
+	}
+	c.mu.Unlock()
+	if busy {
+		c.schedule(b)
+	}
+}
+
+// later tries a box again in a moment, and refuses what has waited too long.
+func (c *committer) later(b *box, err error) {
+	c.count("redis")
+	c.store.redis.ReloadState(c.ctx)
+	now := time.Now()
+	c.mu.Lock()
+	var late []*chunk
+	for len(b.chunks) > 0 && (now.Sub(b.chunks[0].taken) > commitMax || c.ctx.Err() != nil) {
+		late = append(late, b.chunks[0])
+		c.waiting -= b.chunks[0].held
+		b.chunks = b.chunks[1:]
+	}
+	// An acknowledgement that is dropped only brings messages a second time.
+	idle := len(b.chunks) == 0 && (b.ack == nil || len(late) > 0 || c.ctx.Err() != nil)
+	if idle {
+		b.ack, b.busy = nil, false
+		delete(c.boxes, b.address)
+	}
+	c.mu.Unlock()
+	for _, ch := range late {
+		ch.done(outcome{err: errors.Join(ErrAway, err)})
+	}
+	if !idle {
+		time.AfterFunc(commitPause, func() { c.schedule(b) })
+	}
+}

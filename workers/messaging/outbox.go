@@ -1,0 +1,130 @@
+package messaging
+
+import (
+	"sync"
+
+	"github.com/leanvibe/hive/api/frame"
+)
+
+const (
+	// outMax is what a session buffers for its client, in bytes: beyond it, messages stay in Redis.
+	outMax = 256 << 10
+	// answersMax bounds the answers buffered, which cannot stay anywhere: beyond it the client is slow.
+	answersMax = 4096
+)
+
+// outgoing is an answer, or an entry of a feed.
+type outgoing struct {
+	item    frame.Item
+	text    *frame.Frame // an answer in JSON
+	entry   *entry
+	address string
+	after   frame.Cursor // messages up to here the client has
+}
+
+// outbox is what waits for a session's writer.
+type outbox struct {
+	mu      sync.Mutex
+	queue   []outgoing
+	bytes   int
+	answers int
+	signal  chan struct{}
+}
+
+func (o *outbox) wake() {
+	select {
+	case o.signal <- struct{}{}:
+	default:
+	}
+}
+
+// take hands an entry on if it follows the feed's cursor without a gap; false: the fetcher must look.
+func (s *session) take(fd *feed, e *entry) bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if fd.closed {
+		return true
+	}
+	if fd.behind || fd.cursor != e.prev || s.out.bytes >= outMax {
+		return false
+	}
+	s.push(fd, e)
+	return true
+}
+
+// push queues an entry; the caller holds the lock.
+func (s *session) push(fd *feed, e *entry) {
+	s.out.queue = append(s.out.queue, outgoing{entry: e, address: fd.address, after: fd.cursor})
+	s.out.bytes += len(e.records)
+	fd.cursor = e.cursor
+	s.out.wake()
+}
+
+// fallBehind marks a feed as the fetcher's; true: it must be put in line.
+func (s *session) fallBehind(fd *feed) bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if fd.behind {
+		fd.again = true
+		return false
+	}
+	fd.behind = !fd.closed
+	return fd.behind
+}
+
+// wants answers where to read on; not ok while the client has enough to read.
+func (s *session) wants(fd *feed) (c frame.Cursor, ok bool) {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if fd.closed {
+		return c, false
+	}
+	fd.parked = s.out.bytes >= outMax
+	fd.again = false
+	return fd.cursor, !fd.parked
+}
+
+// fill queues what was read; true: read on.
+func (s *session) fill(fd *feed, found []*entry) bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if fd.closed {
+		return false
+	}
+	for i, e := range found {
+		if i > 0 && s.out.bytes >= outMax {
+			return true
+		}
+		s.push(fd, e)
+	}
+	fd.behind = len(found) == fetchEntries || fd.again
+	return fd.behind
+}
+
+// answer queues an answer. A client that sends without reading fills the box.
+func (s *session) answer(o outgoing) {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if s.out.answers >= answersMax {
+		s.end(endSlow)
+		return
+	}
+	s.out.answers++
+	s.out.queue = append(s.out.queue, o)
+	s.out.wake()
+}
+
+// drain takes everything that waits, and the feeds that had waited for room.
+func (s *session) drain(spare []outgoing) (queue []outgoing, parked []*feed) {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	queue, s.out.queue = s.out.queue, spare[:0]
+	s.out.bytes, s.out.answers = 0, 0
+	for _, fd := range s.feeds {
+		if fd.parked {
+			fd.parked = false
+			parked = append(parked, fd)
+		}
+	}
+	return queue, parked
+}

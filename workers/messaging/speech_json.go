@@ -1,0 +1,196 @@
+package messaging
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/leanvibe/hive/api/frame"
+)
+
+// jsonSpeech is one JSON frame in each text message.
+type jsonSpeech struct{}
+
+func (jsonSpeech) limit() int64 { return frameMax }
+
+func (jsonSpeech) hello(s *session, c frame.Cursor) outgoing {
+	return outgoing{text: &frame.Frame{Type: frame.Hello, Agent: s.agent, Cursor: c.String(), Instance: s.hub.instance}}
+}
+
+func (j jsonSpeech) hear(ctx context.Context, s *session, kind websocket.MessageType, raw []byte) {
+	var f frame.Frame
+	err := errors.New("frames are JSON text; binary ones need the subprotocol " + frame.Subprotocol)
+	if kind == websocket.MessageText {
+		err = json.Unmarshal(raw, &f)
+	}
+	if err != nil {
+		j.refuse(s, frame.Frame{Code: codeInvalid, Message: err.Error()})
+		return
+	}
+	switch f.Type {
+	case frame.Send:
+		j.send(s, f)
+	case frame.Ack:
+		j.ack(ctx, s, f)
+	case frame.Subscribe:
+		j.subscribe(ctx, s, f)
+	case frame.Unsubscribe:
+		if !validTopic(f.Topic) || !s.shut(f.Topic) {
+			j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeInvalid, Message: "topic must be one that you have subscribed to"})
+			return
+		}
+		s.answer(outgoing{text: &frame.Frame{Type: frame.Unsubscribed, ID: f.ID, Topic: f.Topic}})
+	case frame.Ping:
+		s.answer(outgoing{text: &frame.Frame{Type: frame.Pong, ID: f.ID}})
+	default:
+		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "unknown type; known: send, ack, ping, subscribe, unsubscribe"})
+	}
+}
+
+func (jsonSpeech) refuse(s *session, f frame.Frame) {
+	f.Type = frame.Error
+	s.answer(outgoing{text: &f})
+}
+
+func (j jsonSpeech) send(s *session, f frame.Frame) {
+	l := letter{From: s.agent, To: f.To, ID: f.ID, Body: f.Body}
+	problems, err := l.check()
+	if err != nil {
+		j.refuse(s, frame.Frame{ID: f.ID, Code: codeTooLarge, Message: err.Error()})
+		return
+	}
+	if problems != nil {
+		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: problems[0].Field + " " + problems[0].Problem})
+		return
+	}
+	s.send(l.chunk(), func(o outcome) {
+		if o.err != nil {
+			j.refuse(s, frame.Frame{ID: f.ID, Code: codeOf(o.err), Message: o.err.Error()})
+			return
+		}
+		s.answer(outgoing{text: &frame.Frame{Type: frame.Sent, ID: f.ID, Cursor: o.cursor.String(), Duplicate: o.duplicate}})
+	})
+}
+
+func (j jsonSpeech) ack(ctx context.Context, s *session, f frame.Frame) {
+	c, err := frame.ParseCursor(f.Cursor)
+	switch {
+	case err != nil:
+		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "cursor " + cursorForm})
+		return
+	case f.Topic != "" && !validTopic(f.Topic):
+		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "topic " + topicForm})
+		return
+	}
+	if f.Topic != "" {
+		err = s.hub.store.read(ctx, f.Topic, s.agent, c)
+	} else { // at once: what is asked after it finds it done
+		var n int
+		n, err = s.hub.store.ack(ctx, s.agent, c)
+		s.hub.metrics.count("acknowledged", n)
+	}
+	if err != nil {
+		s.hub.countError("redis")
+		j.refuse(s, frame.Frame{ID: f.ID, Cursor: f.Cursor, Code: codeUnavailable, Message: err.Error()})
+	}
+}
+
+func (j jsonSpeech) subscribe(ctx context.Context, s *session, f frame.Frame) {
+	var c frame.Cursor
+	problem := ""
+	if !validTopic(f.Topic) {
+		problem = "topic " + topicForm
+	}
+	if f.Cursor != "" {
+		var err error
+		if c, err = frame.ParseCursor(f.Cursor); err != nil {
+			problem = "cursor " + cursorForm
+		}
+	}
+	if problem != "" {
+		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeInvalid, Message: problem})
+		return
+	}
+	c, ok, err := s.subscribe(ctx, f.Topic, c)
+	switch {
+	case err != nil:
+		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeUnavailable, Message: err.Error()})
+	case !ok:
+		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeTooMany, Message: fmt.Sprintf("a session subscribes to at most %d topics", topicsMax)})
+	default:
+		s.answer(outgoing{text: &frame.Frame{Type: frame.Subscribed, ID: f.ID, Topic: f.Topic, Cursor: c.String()}})
+	}
+}
+
+func (jsonSpeech) say(ctx context.Context, s *session, queue []outgoing) error {
+	write := func(f *frame.Frame) error {
+		raw, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		return s.conn.Write(ctx, websocket.MessageText, raw)
+	}
+	for i := range queue {
+		if queue[i].entry == nil {
+			if err := write(queue[i].text); err != nil {
+				return err
+			}
+			continue
+		}
+		frames, err := deliveries(&queue[i])
+		if err != nil {
+			return err
+		}
+		for _, f := range frames {
+			if err := write(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deliveries are an entry's messages, without those that the client has.
+func deliveries(o *outgoing) ([]*frame.Frame, error) {
+	at := frame.Cursor{MS: o.entry.cursor.MS, N: o.entry.cursor.N - o.entry.count}
+	topic := ""
+	if isTopic(o.address) {
+		topic = o.address
+	}
+	var out []*frame.Frame
+	for rest := o.entry.records; len(rest) > 0; {
+		rec, next, err := frame.NextRecord(rest)
+		if err != nil {
+			return nil, err
+		}
+		rest = next
+		sentAt := time.UnixMicro(int64(rec.AtMicros)).UTC()
+		messages := rec.Messages
+		for i := range rec.Count {
+			id, body, left, err := frame.NextMessage(messages)
+			if err != nil {
+				return nil, err
+			}
+			messages = left
+			at.N++
+			if !at.After(o.after) {
+				continue
+			}
+			f := &frame.Frame{Type: frame.Deliver, ID: string(id), From: rec.From, Topic: topic, Cursor: at.String(), SentAt: &sentAt}
+			if f.ID == "" && rec.Seq > 0 {
+				f.ID = fmt.Sprintf("%s.%d", rec.Producer, rec.Seq+i)
+			}
+			if json.Valid(body) {
+				f.Body = body
+			} else {
+				f.Data = body
+			}
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}

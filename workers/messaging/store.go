@@ -1,0 +1,252 @@
+package messaging
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/leanvibe/hive/api/frame"
+)
+
+// Bounds of a mailbox.
+const (
+	// MaxBody is in bytes.
+	MaxBody  = 64 << 10
+	inboxMax = 10_000
+	// topicEntries bounds a topic, in rounds stored; each holds at least one message.
+	topicEntries = 10_000
+	// dedupKeep is how long a sender's id is remembered; a producer's number stays as long as the mailbox.
+	dedupKeep = 10 * time.Minute
+	// mailboxKeep is how long an untouched mailbox stays.
+	mailboxKeep = 7 * 24 * time.Hour
+	// fetchEntries bounds one read of a mailbox.
+	fetchEntries = 16
+)
+
+var (
+	//go:embed scripts/append.lua
+	appendSource string
+	//go:embed scripts/ack.lua
+	ackSource string
+
+	appendScript = redis.NewScript(appendSource)
+	ackScript    = redis.NewScript(ackSource)
+)
+
+// store is the mailboxes in Redis: for each a log (a stream of rounds) and a
+// state (the last cursor, the acknowledged one), under one hash tag.
+type store struct {
+	redis *redis.ClusterClient
+	// wait is how many replicas must hold a round before it counts as stored.
+	wait int
+}
+
+// waitMax bounds the wait for the replicas; the client's own time for an answer is longer.
+const waitMax = 500 * time.Millisecond
+
+// posting is a mailbox's part of a round.
+type posting struct {
+	box    *box
+	chunks []*chunk
+	ack    *frame.Cursor
+
+	prev, cursor frame.Cursor
+	said         []string
+	acked        int
+	err          error
+}
+
+// node answers the master of a mailbox.
+func (s *store) node(ctx context.Context, address string) (*redis.Client, error) {
+	return s.redis.MasterForKey(ctx, logKey(address))
+}
+
+// commit stores a round on one node in one round trip. Each posting has its own error.
+func (s *store) commit(ctx context.Context, node *redis.Client, round []*posting) {
+	pipe := node.Pipeline()
+	appends, acks := make([]*redis.Cmd, len(round)), make([]*redis.Cmd, len(round))
+	for i, p := range round {
+		keys := []string{logKey(p.box.address), stateKey(p.box.address)}
+		if len(p.chunks) > 0 {
+			appends[i] = appendTo(ctx, pipe, keys, p)
+		}
+		if p.ack != nil {
+			acks[i] = ackScript.EvalSha(ctx, pipe, keys, p.ack.MS, p.ack.N, mailboxKeep.Milliseconds())
+		}
+	}
+	var wait *redis.Cmd
+	if s.wait > 0 {
+		wait = pipe.Do(ctx, "wait", s.wait, waitMax.Milliseconds())
+	}
+	_, _ = pipe.Exec(ctx) // each command has its error
+	var short error
+	if wait != nil {
+		if n, err := wait.Int(); err != nil || n < s.wait {
+			short = errors.Join(fmt.Errorf("%d of %d replicas confirmed", n, s.wait), err)
+		}
+	}
+	unknown := false
+	for i, p := range round {
+		p.err = errors.Join(p.read(appends[i]), p.readAck(acks[i]))
+		unknown = unknown || redis.HasErrorPrefix(p.err, "NOSCRIPT")
+		if p.err == nil && len(p.chunks) > 0 {
+			p.err = short
+		}
+	}
+	if unknown {
+		_ = appendScript.Load(ctx, node).Err()
+		_ = ackScript.Load(ctx, node).Err()
+	}
+}
+
+func appendTo(ctx context.Context, pipe redis.Pipeliner, keys []string, p *posting) *redis.Cmd {
+	most := inboxMax
+	if isTopic(p.box.address) {
+		most = 0
+	}
+	args := make([]any, 0, 4+3*len(p.chunks))
+	args = append(args, most, topicEntries, mailboxKeep.Milliseconds(), dedupKeep.Milliseconds())
+	for _, c := range p.chunks {
+		keys = append(keys, c.identity())
+		args = append(args, c.seq, c.count, c.record)
+	}
+	return appendScript.EvalSha(ctx, pipe, keys, args...)
+}
+
+// read takes the script's answer.
+func (p *posting) read(cmd *redis.Cmd) error {
+	if cmd == nil {
+		return nil
+	}
+	said, err := cmd.StringSlice()
+	if err != nil {
+		return err
+	}
+	if len(said) != 2+len(p.chunks) {
+		return fmt.Errorf("the script answered %d words for %d chunks", len(said), len(p.chunks))
+	}
+	if p.prev, err = frame.ParseCursor(said[0]); err != nil {
+		return err
+	}
+	if p.cursor, err = frame.ParseCursor(said[1]); err != nil {
+		return err
+	}
+	p.said = said[2:]
+	return nil
+}
+
+func (p *posting) readAck(cmd *redis.Cmd) (err error) {
+	if cmd != nil {
+		p.acked, err = cmd.Int()
+	}
+	return err
+}
+
+// position asks for what follows a cursor.
+type position struct {
+	address string
+	after   frame.Cursor
+}
+
+// fetch reads many mailboxes; the cluster client sends one pipeline to each node.
+func (s *store) fetch(ctx context.Context, asked []position) ([][]*entry, []error) {
+	cmds := make([]*redis.XMessageSliceCmd, len(asked))
+	pipe := s.redis.Pipeline()
+	for i, r := range asked {
+		cmds[i] = pipe.XRangeN(ctx, logKey(r.address), "("+r.after.String(), "+", fetchEntries)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its error
+	found, errs := make([][]*entry, len(asked)), make([]error, len(asked))
+	for i, cmd := range cmds {
+		found[i], errs[i] = entries(cmd)
+	}
+	return found, errs
+}
+
+func entries(cmd *redis.XMessageSliceCmd) ([]*entry, error) {
+	list, err := cmd.Result()
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	out := make([]*entry, len(list))
+	for i, m := range list {
+		cursor, err := frame.ParseCursor(m.ID)
+		if err != nil {
+			return nil, err
+		}
+		raw, _ := m.Values["d"].(string)
+		if out[i], err = newEntry(cursor, []byte(raw)); err != nil {
+			return nil, fmt.Errorf("entry %s: %w", m.ID, err)
+		}
+	}
+	return out, nil
+}
+
+// acked answers where an inbox's acknowledgements stand.
+func (s *store) acked(ctx context.Context, agent string) (frame.Cursor, error) {
+	return s.state(ctx, agent, "ams", "an")
+}
+
+func (s *store) state(ctx context.Context, address string, fields ...string) (c frame.Cursor, err error) {
+	got, err := s.redis.HMGet(ctx, stateKey(address), fields...).Result()
+	if err != nil {
+		return c, fmt.Errorf("redis: %w", err)
+	}
+	for i, half := range []*uint64{&c.MS, &c.N} {
+		text, ok := got[i].(string)
+		if !ok {
+			return frame.Cursor{}, nil
+		}
+		if *half, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// ack acknowledges an inbox up to a cursor at once.
+func (s *store) ack(ctx context.Context, agent string, c frame.Cursor) (int, error) {
+	n, err := ackScript.Run(ctx, s.redis, []string{logKey(agent), stateKey(agent)}, c.MS, c.N, mailboxKeep.Milliseconds()).Int()
+	if err != nil {
+		return 0, fmt.Errorf("redis: %w", err)
+	}
+	return n, nil
+}
+
+// connected counts an agent's connections, over all hubs.
+func (s *store) connected(ctx context.Context, agent string) (int64, error) {
+	pipe := s.redis.Pipeline()
+	n := pipe.HIncrBy(ctx, stateKey(agent), "connected", 1)
+	pipe.PExpire(ctx, stateKey(agent), mailboxKeep)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, fmt.Errorf("redis: %w", err)
+	}
+	return n.Val(), nil
+}
+
+// subscribe answers where a reader of a topic stands; one that is new stands at the topic's end.
+func (s *store) subscribe(ctx context.Context, topic, reader string) (frame.Cursor, error) {
+	end, err := s.state(ctx, topic, "ms", "n")
+	if err != nil {
+		return end, err
+	}
+	key := readerKey(topic, reader)
+	if err := s.redis.SetNX(ctx, key, end.String(), mailboxKeep).Err(); err != nil {
+		return end, fmt.Errorf("redis: %w", err)
+	}
+	text, err := s.redis.Get(ctx, key).Result()
+	if err != nil {
+		return end, fmt.Errorf("redis: %w", err)
+	}
+	return frame.ParseCursor(text)
+}
+
+// read keeps where a reader of a topic stands.
+func (s *store) read(ctx context.Context, topic, reader string, c frame.Cursor) error {
+	return s.redis.Set(ctx, readerKey(topic, reader), c.String(), mailboxKeep).Err()
+}
