@@ -1,0 +1,187 @@
+package matcher
+
+import (
+	"math"
+	"math/bits"
+)
+
+// MaxWeight bounds the weight of a queue.
+const MaxWeight = 1000
+
+// A QueueID is the number of a queue, in the order of AddQueue.
+type QueueID uint32
+
+// none is the key of a need without a waiting task.
+const none = math.MaxInt64
+
+// queue holds the waiting tasks of one queue, by need.
+type queue struct {
+	name    string
+	weight  uint32
+	waiting int
+	needs   shapeBits // needs with a waiting task
+	keys    []int64   // per need: the smallest key, kept dense because every choice scans it
+	lanes   []uint32  // per need: its lane, 0 while nothing waits
+}
+
+// lane holds the waiting tasks of one queue and one need, by priority. Arrivals
+// never decrease, so each list is in order of key by construction.
+type lane struct {
+	byPriority [MaxPriority + 1]list
+	priorities uint16 // which lists are not empty
+}
+
+// AddQueue makes a queue that gets weight tasks in each round of an agent shape.
+func (m *Matcher) AddQueue(name string, weight int) (QueueID, error) {
+	if err := inRange("weight", int64(weight), 1, MaxWeight, "1"); err != nil {
+		return 0, err
+	}
+	if len(m.queues) == m.config.MaxQueues {
+		return 0, ErrTooManyQueues
+	}
+	m.queues = append(m.queues, queue{name: name, weight: uint32(weight)})
+	return QueueID(len(m.queues) - 1), nil
+}
+
+// enqueue puts task slot i behind those of its lane and priority, or before them.
+func (m *Matcher) enqueue(i uint32, front bool) {
+	t := &m.tasks[i]
+	q := &m.queues[t.queue]
+	for int(t.need) >= len(q.keys) {
+		q.keys = append(q.keys, none)
+		q.lanes = append(q.lanes, 0)
+	}
+	if q.lanes[t.need] == 0 {
+		q.lanes[t.need] = m.takeLane()
+		q.needs.set(t.need)
+	}
+	ln := &m.lanes[q.lanes[t.need]]
+	l := &ln.byPriority[t.priority]
+	t.state, t.next, t.prev = waiting, 0, 0
+	switch {
+	case l.head == 0:
+		l.head, l.tail = i, i
+		ln.priorities |= 1 << t.priority
+	case front:
+		// Order by construction: a returned task is no later than the head.
+		t.key = min(t.key, m.tasks[l.head].key)
+		t.next, m.tasks[l.head].prev, l.head = l.head, i, i
+	default:
+		t.prev, m.tasks[l.tail].next, l.tail = l.tail, i, i
+	}
+	q.keys[t.need] = min(q.keys[t.need], t.key)
+	q.waiting++
+	m.stats.Waiting++
+}
+
+// dequeue takes task slot i out of its lane.
+func (m *Matcher) dequeue(i uint32) {
+	t := &m.tasks[i]
+	q := &m.queues[t.queue]
+	ln := &m.lanes[q.lanes[t.need]]
+	l := &ln.byPriority[t.priority]
+	if t.prev == 0 {
+		l.head = t.next
+	} else {
+		m.tasks[t.prev].next = t.next
+	}
+	if t.next == 0 {
+		l.tail = t.prev
+	} else {
+		m.tasks[t.next].prev = t.prev
+	}
+	q.waiting--
+	m.stats.Waiting--
+	if l.head == 0 {
+		ln.priorities &^= 1 << t.priority
+	}
+	if ln.priorities == 0 {
+		q.needs.clear(t.need)
+		q.keys[t.need] = none
+		m.giveLane(q.lanes[t.need])
+		q.lanes[t.need] = 0
+		return
+	}
+	if t.prev == 0 {
+		q.keys[t.need] = m.tasks[m.head(ln)].key
+	}
+}
+
+// head returns the task slot with the smallest key of a lane that has one; at
+// equal keys the higher priority.
+func (m *Matcher) head(ln *lane) uint32 {
+	var best uint32
+	bestKey := int64(none)
+	for set := ln.priorities; set != 0; {
+		p := bits.Len16(set) - 1
+		set &^= 1 << p
+		i := ln.byPriority[p].head
+		m.stats.Comparisons++
+		if key := m.tasks[i].key; best == 0 || key < bestKey {
+			best, bestKey = i, key
+		}
+	}
+	return best
+}
+
+// taskFor returns the slot of the best waiting task for an agent shape, 0 if
+// there is none, and moves the turn of that shape.
+func (m *Matcher) taskFor(skill uint32) uint32 {
+	if m.stats.Waiting == 0 {
+		return 0
+	}
+	p := &m.pools[skill]
+	fits := m.skills.fits[skill]
+	q := p.turn
+	if p.left == 0 {
+		q++
+	}
+	for range m.queues {
+		if int(q) >= len(m.queues) {
+			q = 0
+		}
+		if i := m.bestOf(&m.queues[q], fits); i != 0 {
+			if q != p.turn || p.left == 0 {
+				p.turn, p.left = q, m.queues[q].weight
+			}
+			p.left--
+			return i
+		}
+		// What was left of a turn is forfeited with it.
+		p.left = 0
+		q++
+	}
+	return 0
+}
+
+func (m *Matcher) bestOf(q *queue, fits *shapeBits) uint32 {
+	if q.waiting == 0 {
+		return 0
+	}
+	best, bestKey := -1, int64(none)
+	for w := range (len(q.keys) + 63) / 64 {
+		for word := fits[w] & q.needs[w]; word != 0; word &= word - 1 {
+			n := w<<6 + bits.TrailingZeros64(word)
+			m.stats.Comparisons++
+			if key := q.keys[n]; best < 0 || key < bestKey {
+				best, bestKey = n, key
+			}
+		}
+	}
+	if best < 0 {
+		return 0
+	}
+	return m.head(&m.lanes[q.lanes[best]])
+}
+
+func (m *Matcher) takeLane() uint32 {
+	if n := len(m.freeLanes); n > 0 {
+		i := m.freeLanes[n-1]
+		m.freeLanes = m.freeLanes[:n-1]
+		return i
+	}
+	m.lanes = append(m.lanes, lane{})
+	return uint32(len(m.lanes) - 1)
+}
+
+func (m *Matcher) giveLane(i uint32) { m.freeLanes = append(m.freeLanes, i) }
