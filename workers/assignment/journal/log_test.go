@@ -205,3 +205,25 @@ func TestKillsOfOneNode(t *testing.T) {
 	_, got := contents(t, takeWhenFree(t, c, "b", 0))
 	require.Equal(t, want, got)
 }
+
+func TestWithoutReplicaNothingIsAcknowledged(t *testing.T) {
+	c := newServer(t).client(t)
+	l := take(t, c, "a", 0)
+	l.link.replicas = 1
+	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	defer cancel()
+	_, err := l.Append(ctx, one("1"))
+	require.ErrorIs(t, err, ErrUnknown)
+	_, err = l.Append(t.Context(), one("2"))
+	require.ErrorIs(t, err, ErrPending)
+
+	// The replica is back, in effect: the same sequence settles, once.
+	l.link.replicas = 0
+	seq, err := l.Resolve(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 2, seq)
+	_, err = l.Resolve(t.Context())
+	require.ErrorIs(t, err, ErrNothingPending)
+	_, got := contents(t, l)
+	require.Equal(t, []string{"1"}, got)
+}
