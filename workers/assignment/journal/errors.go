@@ -1,0 +1,40 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What a caller must tell apart.
+var (
+	// ErrFenced: another owner has taken over; step down.
+	ErrFenced = errors.New("fenced: the partition has another owner")
+	// ErrUnknown: the context ended before Redis confirmed; Resolve tells.
+	ErrUnknown = errors.New("outcome unknown: Redis has not confirmed")
+	// ErrPending: an earlier append is unsettled; call Resolve first.
+	ErrPending = errors.New("an earlier append is unsettled: call Resolve first")
+	// ErrNothingPending: Resolve was called with no append unsettled.
+	ErrNothingPending = errors.New("no append is unsettled")
+)
+
+// HeldError says who holds the partition and for how long.
+type HeldError struct {
+	Name string
+	Left time.Duration
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("partition is held by %s for another %s", e.Name, e.Left)
+}
+
+// CorruptError names a record or snapshot part that is missing or damaged.
+type CorruptError struct {
+	Key string
+	Seq uint64
+	Why string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s, sequence %d: %s", e.Key, e.Seq, e.Why)
+}

@@ -1,0 +1,20 @@
+-- KEYS owner, log. ARGV epoch, seq, digest, blob.
+-- Answers {'ok'}, {'fenced', epoch now} or {'gap', last sequence}.
+local now = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
+local last = tonumber(now[2] or '0')
+local seq = tonumber(ARGV[2])
+if seq <= last then
+  -- A retry after a lost reply, or a sequence that somebody else has taken.
+  local there = redis.call('XRANGE', KEYS[2], ARGV[2] .. '-0', ARGV[2] .. '-0')[1]
+  if there and there[2][2] == ARGV[1] and there[2][4] == ARGV[3] then
+    -- A write that changes nothing, so that WAIT on this connection waits for it.
+    redis.call('HSET', KEYS[1], 'seq', now[2])
+    return {'ok'}
+  end
+  return {'fenced', now[1] or '0'}
+end
+if now[1] ~= ARGV[1] then return {'fenced', now[1] or '0'} end
+if seq ~= last + 1 then return {'gap', now[2] or '0'} end
+redis.call('XADD', KEYS[2], ARGV[2] .. '-0', 'e', ARGV[1], 'd', ARGV[3], 'b', ARGV[4])
+redis.call('HSET', KEYS[1], 'seq', ARGV[2])
+return {'ok'}
