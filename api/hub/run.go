@@ -95,7 +95,7 @@ func (c *Client) connection(ctx context.Context) (greeted bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }() // it may be closed already
 	c.rewind()
 	reading, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
