@@ -27,8 +27,20 @@ type queue struct {
 // lane holds the waiting tasks of one queue and one need, by priority. Arrivals
 // never decrease, so each list is in order of key by construction.
 type lane struct {
+	// keys are those of the heads, none for an empty list: the tasks themselves
+	// are scattered over memory, and a choice must not fetch one per priority.
+	keys       [MaxPriority + 1]int64
 	byPriority [MaxPriority + 1]list
-	priorities uint16 // which lists are not empty
+	best       uint8 // the priority whose head comes first
+}
+
+// emptyLane is what a lane is while nothing waits in it.
+func emptyLane() lane {
+	var ln lane
+	for p := range ln.keys {
+		ln.keys[p] = none
+	}
+	return ln
 }
 
 // AddQueue makes a queue that gets weight tasks in each round of an agent shape.
@@ -61,15 +73,15 @@ func (m *Matcher) enqueue(i uint32, front bool) {
 	switch {
 	case l.head == 0:
 		l.head, l.tail = i, i
-		ln.priorities |= 1 << t.priority
+		m.setHead(q, t.need, ln, t.priority, t.key)
 	case front:
 		// Order by construction: a returned task is no later than the head.
-		t.key = min(t.key, m.tasks[l.head].key)
+		t.key = min(t.key, ln.keys[t.priority])
+		m.setHead(q, t.need, ln, t.priority, t.key)
 		t.next, m.tasks[l.head].prev, l.head = l.head, i, i
 	default:
 		t.prev, m.tasks[l.tail].next, l.tail = l.tail, i, i
 	}
-	q.keys[t.need] = min(q.keys[t.need], t.key)
 	q.waiting++
 	m.stats.Waiting++
 }
@@ -80,11 +92,6 @@ func (m *Matcher) dequeue(i uint32) {
 	q := &m.queues[t.queue]
 	ln := &m.lanes[q.lanes[t.need]]
 	l := &ln.byPriority[t.priority]
-	if t.prev == 0 {
-		l.head = t.next
-	} else {
-		m.tasks[t.prev].next = t.next
-	}
 	if t.next == 0 {
 		l.tail = t.prev
 	} else {
@@ -92,36 +99,36 @@ func (m *Matcher) dequeue(i uint32) {
 	}
 	q.waiting--
 	m.stats.Waiting--
-	if l.head == 0 {
-		ln.priorities &^= 1 << t.priority
-	}
-	if ln.priorities == 0 {
-		q.needs.clear(t.need)
-		q.keys[t.need] = none
-		m.giveLane(q.lanes[t.need])
-		q.lanes[t.need] = 0
+	if t.prev != 0 {
+		m.tasks[t.prev].next = t.next
 		return
 	}
-	if t.prev == 0 {
-		q.keys[t.need] = m.tasks[m.head(ln)].key
+	l.head = t.next
+	key := int64(none)
+	if t.next != 0 {
+		key = m.tasks[t.next].key
+	}
+	m.setHead(q, t.need, ln, t.priority, key)
+	if q.keys[t.need] == none {
+		q.needs.clear(t.need)
+		m.freeLanes = append(m.freeLanes, q.lanes[t.need])
+		q.lanes[t.need] = 0
 	}
 }
 
-// head returns the task slot with the smallest key of a lane that has one; at
-// equal keys the higher priority.
-func (m *Matcher) head(ln *lane) uint32 {
-	var best uint32
-	bestKey := int64(none)
-	for set := ln.priorities; set != 0; {
-		p := bits.Len16(set) - 1
-		set &^= 1 << p
-		i := ln.byPriority[p].head
-		m.stats.Comparisons++
-		if key := m.tasks[i].key; best == 0 || key < bestKey {
-			best, bestKey = i, key
+// setHead records the key of a list's head and which list of the lane comes
+// first: the smallest key, at equal keys the higher priority.
+func (m *Matcher) setHead(q *queue, need uint32, ln *lane, priority uint8, key int64) {
+	ln.keys[priority] = key
+	best := MaxPriority
+	for p := MaxPriority - 1; p >= 0; p-- {
+		if ln.keys[p] < ln.keys[best] {
+			best = p
 		}
 	}
-	return best
+	m.stats.Comparisons += MaxPriority
+	ln.best = uint8(best)
+	q.keys[need] = ln.keys[best]
 }
 
 // taskFor returns the slot of the best waiting task for an agent shape, 0 if
@@ -171,7 +178,8 @@ func (m *Matcher) bestOf(q *queue, fits *shapeBits) uint32 {
 	if best < 0 {
 		return 0
 	}
-	return m.head(&m.lanes[q.lanes[best]])
+	ln := &m.lanes[q.lanes[best]]
+	return ln.byPriority[ln.best].head
 }
 
 func (m *Matcher) takeLane() uint32 {
@@ -180,8 +188,6 @@ func (m *Matcher) takeLane() uint32 {
 		m.freeLanes = m.freeLanes[:n-1]
 		return i
 	}
-	m.lanes = append(m.lanes, lane{})
+	m.lanes = append(m.lanes, emptyLane())
 	return uint32(len(m.lanes) - 1)
 }
-
-func (m *Matcher) giveLane(i uint32) { m.freeLanes = append(m.freeLanes, i) }

@@ -1,0 +1,95 @@
+package matcherload
+
+import (
+	"runtime"
+	"slices"
+	"time"
+)
+
+// A Result is what one load gave.
+type Result struct {
+	P50, P99      time.Duration // of one completion with its assignment, reading of the clock included
+	PerSecond     float64       // assignments, each with its completion and a submission: the median round
+	Comparisons   float64       // per assignment
+	AllocsPerStep float64
+}
+
+// Compare measures loads in turn, round by round, so that whatever else the
+// machine does meets all of them alike. Each round is a number of steps for the
+// rate and as many again with the clock read around each completion.
+func Compare(rounds, steps int, loads ...*Load) ([]Result, error) {
+	gauges := make([]gauge, len(loads))
+	for i, l := range loads {
+		gauges[i].times = make([]time.Duration, 0, rounds*steps)
+		l.Prepare(steps)
+		for range steps {
+			if err := l.Step(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for range rounds {
+		for i, l := range loads {
+			l.Prepare(2 * steps)
+			if err := gauges[i].round(l, steps); err != nil {
+				return nil, err
+			}
+		}
+	}
+	results := make([]Result, len(loads))
+	for i := range gauges {
+		results[i] = gauges[i].result()
+	}
+	return results, nil
+}
+
+// gauge collects the rounds of one load.
+type gauge struct {
+	times              []time.Duration
+	rates              []float64
+	assigned, compared uint64
+	allocated, stepped uint64
+}
+
+func (g *gauge) round(l *Load, steps int) error {
+	var before, after runtime.MemStats
+	runtime.GC() // what was prepared must not be collected within the round
+	runtime.ReadMemStats(&before)
+	was, began := l.m.Stats(), time.Now()
+	for range steps {
+		if err := l.Step(); err != nil {
+			return err
+		}
+	}
+	took, now := time.Since(began), l.m.Stats()
+	runtime.ReadMemStats(&after)
+	g.rates = append(g.rates, float64(steps)/took.Seconds())
+	g.assigned += now.Assignments - was.Assignments
+	g.compared += now.Comparisons - was.Comparisons
+	g.allocated += after.Mallocs - before.Mallocs
+	g.stepped += uint64(steps)
+	for _, i := range l.ready {
+		t := time.Now()
+		if err := l.finish(i); err != nil {
+			return err
+		}
+		g.times = append(g.times, time.Since(t))
+		if err := l.refill(i); err != nil {
+			return err
+		}
+	}
+	l.ready = l.ready[:0]
+	return nil
+}
+
+func (g *gauge) result() Result {
+	slices.Sort(g.times)
+	slices.Sort(g.rates)
+	return Result{
+		P50:           g.times[len(g.times)/2],
+		P99:           g.times[len(g.times)*99/100],
+		PerSecond:     g.rates[len(g.rates)/2],
+		Comparisons:   float64(g.compared) / float64(g.assigned),
+		AllocsPerStep: float64(g.allocated) / float64(g.stepped),
+	}
+}
