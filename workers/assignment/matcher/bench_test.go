@@ -33,6 +33,7 @@ func benchmark(b *testing.B, agents int) {
 	b.ReportMetric(float64(r.P50), "p50-ns")
 	b.ReportMetric(float64(r.P99), "p99-ns")
 	b.ReportMetric(r.PerSecond, "assignments/s")
+	b.ReportMetric(r.PerCPUSecond, "assignments/cpu-s")
 	b.ReportMetric(r.Comparisons, "comparisons/op")
 }
 

@@ -219,21 +219,3 @@ func TestShapesAreBoundedAndReused(t *testing.T) {
 	require.Equal(t, id, out[1].Task, "behind the task that needs nothing")
 	require.Len(t, out, 2)
 }
-
-func TestExplain(t *testing.T) {
-	m := small(t)
-	gpu, err := m.Capabilities.Number("gpu")
-	require.NoError(t, err)
-	explain := func(id TaskID) string {
-		e, err := m.Explain(id)
-		require.NoError(t, err)
-		return e.String()
-	}
-	id, _ := submit(t, m, Task{Needs: setOf(gpu)})
-	require.Equal(t, "No attached agent has gpu.", explain(id))
-	addAgent(t, m, setOf(gpu), 1)
-	require.Equal(t, "It is running.", explain(id))
-	submit(t, m, Task{Needs: setOf(gpu)})
-	third, _ := submit(t, m, Task{Needs: setOf(gpu)})
-	require.Equal(t, `All 1 agents that could do it are full. 1 tasks of queue "default" come before it.`, explain(third))
-}

@@ -3,6 +3,7 @@ package matcherload
 import (
 	"runtime"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -10,6 +11,7 @@ import (
 type Result struct {
 	P50, P99      time.Duration // of one completion with its assignment, reading of the clock included
 	PerSecond     float64       // assignments, each with its completion and a submission: the median round
+	PerCPUSecond  float64       // the same by the process's own time: a machine that is shared gives it less than a core
 	Comparisons   float64       // per assignment
 	AllocsPerStep float64
 }
@@ -46,7 +48,7 @@ func Compare(rounds, steps int, loads ...*Load) ([]Result, error) {
 // gauge collects the rounds of one load.
 type gauge struct {
 	times              []time.Duration
-	rates              []float64
+	rates, cpuRates    []float64
 	assigned, compared uint64
 	allocated, stepped uint64
 }
@@ -55,15 +57,16 @@ func (g *gauge) round(l *Load, steps int) error {
 	var before, after runtime.MemStats
 	runtime.GC() // what was prepared must not be collected within the round
 	runtime.ReadMemStats(&before)
-	was, began := l.m.Stats(), time.Now()
+	was, cpuBegan, began := l.m.Stats(), cpuTime(), time.Now()
 	for range steps {
 		if err := l.Step(); err != nil {
 			return err
 		}
 	}
-	took, now := time.Since(began), l.m.Stats()
+	took, cpuTook, now := time.Since(began), cpuTime()-cpuBegan, l.m.Stats()
 	runtime.ReadMemStats(&after)
 	g.rates = append(g.rates, float64(steps)/took.Seconds())
+	g.cpuRates = append(g.cpuRates, float64(steps)/cpuTook.Seconds())
 	g.assigned += now.Assignments - was.Assignments
 	g.compared += now.Comparisons - was.Comparisons
 	g.allocated += after.Mallocs - before.Mallocs
@@ -82,13 +85,25 @@ func (g *gauge) round(l *Load, steps int) error {
 	return nil
 }
 
+// cpuTime is what this process has used of the processors so far. One goroutine
+// runs in a round, so it is that one's.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err) // only a bad address or a bad argument, both ours
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 func (g *gauge) result() Result {
 	slices.Sort(g.times)
 	slices.Sort(g.rates)
+	slices.Sort(g.cpuRates)
 	return Result{
 		P50:           g.times[len(g.times)/2],
 		P99:           g.times[len(g.times)*99/100],
 		PerSecond:     g.rates[len(g.rates)/2],
+		PerCPUSecond:  g.cpuRates[len(g.cpuRates)/2],
 		Comparisons:   float64(g.compared) / float64(g.assigned),
 		AllocsPerStep: float64(g.allocated) / float64(g.stepped),
 	}
