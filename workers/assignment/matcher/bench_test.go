@@ -27,7 +27,7 @@ func benchmark(b *testing.B, agents int) {
 		}
 	}
 	b.StopTimer()
-	results, err := matcherload.Compare(10, steps, l)
+	results, err := matcherload.Compare(b.Context(), 10, steps, l)
 	require.NoError(b, err)
 	r := results[0]
 	b.ReportMetric(float64(r.P50), "p50-ns")

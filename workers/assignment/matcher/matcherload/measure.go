@@ -1,6 +1,7 @@
 package matcherload
 
 import (
+	"context"
 	"runtime"
 	"slices"
 	"syscall"
@@ -19,7 +20,7 @@ type Result struct {
 // Compare measures loads in turn, round by round, so that whatever else the
 // machine does meets all of them alike. Each round is a number of steps for the
 // rate and as many again with the clock read around each completion.
-func Compare(rounds, steps int, loads ...*Load) ([]Result, error) {
+func Compare(ctx context.Context, rounds, steps int, loads ...*Load) ([]Result, error) {
 	gauges := make([]gauge, len(loads))
 	for i, l := range loads {
 		gauges[i].times = make([]time.Duration, 0, rounds*steps)
@@ -31,6 +32,9 @@ func Compare(rounds, steps int, loads ...*Load) ([]Result, error) {
 		}
 	}
 	for range rounds {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		for i, l := range loads {
 			l.Prepare(2 * steps)
 			if err := gauges[i].round(l, steps); err != nil {
