@@ -38,7 +38,7 @@ func (m *Matcher) Explain(id TaskID) (Explanation, error) {
 	q := &m.queues[t.queue]
 	e := Explanation{
 		Running:  t.state == running,
-		Agent:    t.agent,
+		Agent:    t.agent(),
 		Queue:    q.name,
 		Priority: int(t.priority),
 		Needs:    m.Capabilities.Names(m.needs.sets[t.need]),
@@ -94,7 +94,7 @@ func (m *Matcher) ahead(q *queue, i uint32, rivals *shapeBits) (count int, cappe
 		for _, l := range m.lanes[q.lanes[n]].byPriority {
 			for j := l.head; j != 0 && j != i && m.tasks[j].key <= t.key; j = m.tasks[j].next {
 				if m.tasks[j].key == t.key && m.tasks[j].priority <= t.priority &&
-					!(m.tasks[j].priority == t.priority && uint32(n) == t.need) {
+					!(m.tasks[j].priority == t.priority && n == int(t.need)) {
 					continue
 				}
 				if count++; count == maxAhead {

@@ -21,6 +21,7 @@ type queue struct {
 	waiting int
 	needs   shapeBits // needs with a waiting task
 	keys    []int64   // per need: the smallest key, kept dense because every choice scans it
+	heads   []uint32  // per need: the task with that key
 	lanes   []uint32  // per need: its lane, 0 while nothing waits
 }
 
@@ -31,7 +32,6 @@ type lane struct {
 	// are scattered over memory, and a choice must not fetch one per priority.
 	keys       [MaxPriority + 1]int64
 	byPriority [MaxPriority + 1]list
-	best       uint8 // the priority whose head comes first
 }
 
 // emptyLane is what a lane is while nothing waits in it.
@@ -61,11 +61,12 @@ func (m *Matcher) enqueue(i uint32, front bool) {
 	q := &m.queues[t.queue]
 	for int(t.need) >= len(q.keys) {
 		q.keys = append(q.keys, none)
+		q.heads = append(q.heads, 0)
 		q.lanes = append(q.lanes, 0)
 	}
 	if q.lanes[t.need] == 0 {
 		q.lanes[t.need] = m.takeLane()
-		q.needs.set(t.need)
+		q.needs.set(uint32(t.need))
 	}
 	ln := &m.lanes[q.lanes[t.need]]
 	l := &ln.byPriority[t.priority]
@@ -77,8 +78,8 @@ func (m *Matcher) enqueue(i uint32, front bool) {
 	case front:
 		// Order by construction: a returned task is no later than the head.
 		t.key = min(t.key, ln.keys[t.priority])
-		m.setHead(q, t.need, ln, t.priority, t.key)
 		t.next, m.tasks[l.head].prev, l.head = l.head, i, i
+		m.setHead(q, t.need, ln, t.priority, t.key)
 	default:
 		t.prev, m.tasks[l.tail].next, l.tail = l.tail, i, i
 	}
@@ -110,7 +111,7 @@ func (m *Matcher) dequeue(i uint32) {
 	}
 	m.setHead(q, t.need, ln, t.priority, key)
 	if q.keys[t.need] == none {
-		q.needs.clear(t.need)
+		q.needs.clear(uint32(t.need))
 		m.freeLanes = append(m.freeLanes, q.lanes[t.need])
 		q.lanes[t.need] = 0
 	}
@@ -118,7 +119,7 @@ func (m *Matcher) dequeue(i uint32) {
 
 // setHead records the key of a list's head and which list of the lane comes
 // first: the smallest key, at equal keys the higher priority.
-func (m *Matcher) setHead(q *queue, need uint32, ln *lane, priority uint8, key int64) {
+func (m *Matcher) setHead(q *queue, need uint16, ln *lane, priority uint8, key int64) {
 	ln.keys[priority] = key
 	best := MaxPriority
 	for p := MaxPriority - 1; p >= 0; p-- {
@@ -127,8 +128,7 @@ func (m *Matcher) setHead(q *queue, need uint32, ln *lane, priority uint8, key i
 		}
 	}
 	m.stats.Comparisons += MaxPriority
-	ln.best = uint8(best)
-	q.keys[need] = ln.keys[best]
+	q.keys[need], q.heads[need] = ln.keys[best], ln.byPriority[best].head
 }
 
 // taskFor returns the slot of the best waiting task for an agent shape, 0 if
@@ -178,8 +178,7 @@ func (m *Matcher) bestOf(q *queue, fits *shapeBits) uint32 {
 	if best < 0 {
 		return 0
 	}
-	ln := &m.lanes[q.lanes[best]]
-	return ln.byPriority[ln.best].head
+	return q.heads[best]
 }
 
 func (m *Matcher) takeLane() uint32 {
