@@ -18,7 +18,7 @@ func benchmark(b *testing.B, agents int) {
 	for done := 0; done < b.N; done += steps {
 		n := min(steps, b.N-done)
 		b.StopTimer()
-		l.Prepare(n)
+		require.NoError(b, l.Prepare(n))
 		b.StartTimer()
 		for range n {
 			if err := l.Step(); err != nil {
@@ -45,7 +45,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	require.NoError(t, err)
 	// The first steps may still grow tables of lanes and shapes.
 	const warm, measured = 20_000, 10_000
-	l.Prepare(warm + measured + 1) // AllocsPerRun adds one
+	require.NoError(t, l.Prepare(warm+measured+1)) // AllocsPerRun adds one
 	for range warm {
 		require.NoError(t, l.Step())
 	}

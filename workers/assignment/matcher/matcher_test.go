@@ -3,6 +3,7 @@ package matcher
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -126,6 +127,10 @@ func TestAQueueThatCouldNotBeServedGetsNoBurst(t *testing.T) {
 		count[queues[a.Task]]++
 	}
 	require.Equal(t, map[QueueID]int{0: 25, other: 25}, count)
+}
+
+func TestNoTaskLiesAcrossCacheLines(t *testing.T) {
+	require.EqualValues(t, 32, unsafe.Sizeof(task{}))
 }
 
 func TestDrainAndCapacity(t *testing.T) {

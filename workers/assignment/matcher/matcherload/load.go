@@ -30,28 +30,56 @@ type Config struct {
 	Seed            uint64
 }
 
-// kind is what a task asks for, small enough that looking it up is not what is
-// measured.
+// kind is what a task asks for.
 type kind struct {
 	need            uint16
 	queue, priority uint8
 }
 
-// A Load is a matcher in its steady state: every agent full, Waiting tasks waiting.
+// step is one completion and what follows from it.
+type step struct {
+	finish, took matcher.TaskID
+	submit       kind // like the task that took the slot
+}
+
+// A Load is a matcher in its steady state: every agent full, Waiting tasks
+// waiting. Its twin, which is the same in everything, goes ahead and writes down
+// what completes and is submitted, so that what is measured has nothing to look up.
 type Load struct {
+	m     *matcher.Matcher
+	twin  *side
+	needs []matcher.Set
+	ready []step
+	out   []matcher.Assignment
+	at    int64 // the latest arrival
+}
+
+// New fills a matcher and its twin.
+func New(c Config) (*Load, error) {
+	ahead, err := fill(c)
+	if err != nil {
+		return nil, err
+	}
+	measured, err := fill(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Load{m: measured.m, twin: ahead, needs: measured.needs, at: measured.arrival}, nil
+}
+
+// side is a filled matcher with what is known of its tasks.
+type side struct {
 	m       *matcher.Matcher
 	rng     *rand.Rand
 	needs   []matcher.Set
 	running []matcher.TaskID // grouped by the shape of the agent
 	first   []int            // per shape: where its group begins, and the end of all
 	kinds   []kind           // by task slot
-	ready   []uint32         // places in running that complete next, drawn beforehand
 	out     []matcher.Assignment
 	arrival int64
 }
 
-// New fills a matcher.
-func New(c Config) (*Load, error) {
+func fill(c Config) (*side, error) {
 	if c.Agents < agentShapes || c.Waiting < needShapes {
 		return nil, fmt.Errorf("%d agents and %d waiting tasks: expected at least %d and %d", c.Agents, c.Waiting, agentShapes, needShapes)
 	}
@@ -61,7 +89,7 @@ func New(c Config) (*Load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Load{m: m, rng: rand.New(rand.NewPCG(c.Seed, 6)), kinds: make([]kind, total+1)}
+	l := &side{m: m, rng: rand.New(rand.NewPCG(c.Seed, 6)), kinds: make([]kind, total+1)}
 	for q := range queues {
 		if _, err := m.AddQueue(fmt.Sprintf("queue-%d", q), 1+q%3); err != nil {
 			return nil, err
@@ -112,22 +140,25 @@ func New(c Config) (*Load, error) {
 	return l, nil
 }
 
-func (l *Load) zipf() *rand.Zipf { return rand.NewZipf(l.rng, 1.1, 1, agentShapes-1) }
+func (l *side) zipf() *rand.Zipf { return rand.NewZipf(l.rng, 1.1, 1, agentShapes-1) }
 
-// Prepare draws the next n completions: a shape by Zipf's law, then one of the
-// tasks that its agents run.
-func (l *Load) Prepare(n int) {
-	zipf := l.zipf()
+// Prepare draws the next n completions, a shape by Zipf's law and then one of
+// the tasks that its agents run, and lets the twin go through them.
+func (l *Load) Prepare(n int) error {
 	l.ready = slices.Grow(l.ready[:0], n)
+	zipf := l.twin.zipf()
 	for range n {
-		shape := zipf.Uint64()
-		from, to := l.first[shape], l.first[shape+1]
-		l.ready = append(l.ready, uint32(from+l.rng.IntN(to-from)))
+		s, err := l.twin.step(int(zipf.Uint64()))
+		if err != nil {
+			return err
+		}
+		l.ready = append(l.ready, s)
 	}
+	return nil
 }
 
 // shapes draws distinct sets; popular capabilities are in more of them.
-func (l *Load) shapes() (skills, needs []matcher.Set) {
+func (l *side) shapes() (skills, needs []matcher.Set) {
 	zipf := rand.NewZipf(l.rng, 1.1, 4, capabilities-1)
 	members := make([][]matcher.Capability, 0, agentShapes)
 	seen := map[matcher.Set]bool{}
@@ -161,7 +192,7 @@ func (l *Load) shapes() (skills, needs []matcher.Set) {
 	return skills, needs
 }
 
-func (l *Load) submit(k kind) error {
+func (l *side) submit(k kind) error {
 	l.arrival++
 	id, out, err := l.m.Submit(matcher.Task{
 		Queue: matcher.QueueID(k.queue), Needs: l.needs[k.need], Priority: int(k.priority), Arrival: l.arrival,
@@ -175,36 +206,61 @@ func (l *Load) submit(k kind) error {
 }
 
 var (
-	errNotSteady = errors.New("a completion did not give exactly one assignment")
+	errNotSteady = errors.New("a completion did not give exactly the assignment that its twin gave")
 	errUnready   = errors.New("no prepared completion is left: call Prepare")
 )
 
-// finish completes the task at place i of running and puts there what took its slot.
-func (l *Load) finish(i uint32) error {
-	out, err := l.m.Finish(l.running[i], l.out[:0])
+// step completes a task of an agent of this shape, puts what took its slot in its
+// place and submits one like that.
+func (l *side) step(shape int) (step, error) {
+	from, to := l.first[shape], l.first[shape+1]
+	i := from + l.rng.IntN(to-from)
+	s := step{finish: l.running[i]}
+	out, err := l.m.Finish(s.finish, l.out[:0])
+	l.out = out
+	if err != nil {
+		return s, err
+	}
+	if len(out) != 1 {
+		return s, errNotSteady
+	}
+	s.took = out[0].Task
+	l.running[i] = s.took
+	s.submit = l.kinds[uint32(s.took)]
+	return s, l.submit(s.submit)
+}
+
+// finish completes the task of s and sees that the same one as the twin's took its slot.
+func (l *Load) finish(s *step) error {
+	out, err := l.m.Finish(s.finish, l.out[:0])
 	l.out = out
 	if err != nil {
 		return err
 	}
-	if len(out) != 1 {
+	if len(out) != 1 || out[0].Task != s.took {
 		return errNotSteady
 	}
-	l.running[i] = out[0].Task
 	return nil
 }
 
-// refill submits a task like the one at place i of running.
-func (l *Load) refill(i uint32) error { return l.submit(l.kinds[uint32(l.running[i])]) }
+func (l *Load) refill(s *step) error {
+	l.at++
+	_, out, err := l.m.Submit(matcher.Task{
+		Queue: matcher.QueueID(s.submit.queue), Needs: l.needs[s.submit.need], Priority: int(s.submit.priority), Arrival: l.at,
+	}, l.out[:0])
+	l.out = out
+	return err
+}
 
 // Step completes the next prepared task and submits one like that which took its slot.
 func (l *Load) Step() error {
 	if len(l.ready) == 0 {
 		return errUnready
 	}
-	i := l.ready[0]
+	s := &l.ready[0]
 	l.ready = l.ready[1:]
-	if err := l.finish(i); err != nil {
+	if err := l.finish(s); err != nil {
 		return err
 	}
-	return l.refill(i)
+	return l.refill(s)
 }

@@ -24,7 +24,9 @@ func Compare(ctx context.Context, rounds, steps int, loads ...*Load) ([]Result, 
 	gauges := make([]gauge, len(loads))
 	for i, l := range loads {
 		gauges[i].times = make([]time.Duration, 0, rounds*steps)
-		l.Prepare(steps)
+		if err := l.Prepare(steps); err != nil {
+			return nil, err
+		}
 		for range steps {
 			if err := l.Step(); err != nil {
 				return nil, err
@@ -36,7 +38,9 @@ func Compare(ctx context.Context, rounds, steps int, loads ...*Load) ([]Result, 
 			return nil, err
 		}
 		for i, l := range loads {
-			l.Prepare(2 * steps)
+			if err := l.Prepare(2 * steps); err != nil {
+				return nil, err
+			}
 			if err := gauges[i].round(l, steps); err != nil {
 				return nil, err
 			}
@@ -75,13 +79,14 @@ func (g *gauge) round(l *Load, steps int) error {
 	g.compared += now.Comparisons - was.Comparisons
 	g.allocated += after.Mallocs - before.Mallocs
 	g.stepped += uint64(steps)
-	for _, i := range l.ready {
+	for i := range l.ready {
+		s := &l.ready[i]
 		t := time.Now()
-		if err := l.finish(i); err != nil {
+		if err := l.finish(s); err != nil {
 			return err
 		}
 		g.times = append(g.times, time.Since(t))
-		if err := l.refill(i); err != nil {
+		if err := l.refill(s); err != nil {
 			return err
 		}
 	}
