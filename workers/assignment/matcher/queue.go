@@ -87,11 +87,12 @@ func (m *Matcher) enqueue(i uint32, front bool) {
 	m.stats.Waiting++
 }
 
-// dequeue takes task slot i out of its lane.
-func (m *Matcher) dequeue(i uint32) {
+// dequeue takes task slot i out of its lane. Its queue and need are given although
+// the task has them: the processor fetches task and lane at once.
+func (m *Matcher) dequeue(i, in uint32, need uint16) {
 	t := &m.tasks[i]
-	q := &m.queues[t.queue]
-	ln := &m.lanes[q.lanes[t.need]]
+	q := &m.queues[in]
+	ln := &m.lanes[q.lanes[need]]
 	l := &ln.byPriority[t.priority]
 	if t.next == 0 {
 		l.tail = t.prev
@@ -109,11 +110,11 @@ func (m *Matcher) dequeue(i uint32) {
 	if t.next != 0 {
 		key = m.tasks[t.next].key
 	}
-	m.setHead(q, t.need, ln, t.priority, key)
-	if q.keys[t.need] == none {
-		q.needs.clear(uint32(t.need))
-		m.freeLanes = append(m.freeLanes, q.lanes[t.need])
-		q.lanes[t.need] = 0
+	m.setHead(q, need, ln, t.priority, key)
+	if q.keys[need] == none {
+		q.needs.clear(uint32(need))
+		m.freeLanes = append(m.freeLanes, q.lanes[need])
+		q.lanes[need] = 0
 	}
 }
 
@@ -131,11 +132,11 @@ func (m *Matcher) setHead(q *queue, need uint16, ln *lane, priority uint8, key i
 	q.keys[need], q.heads[need] = ln.keys[best], ln.byPriority[best].head
 }
 
-// taskFor returns the slot of the best waiting task for an agent shape, 0 if
-// there is none, and moves the turn of that shape.
-func (m *Matcher) taskFor(skill uint32) uint32 {
+// taskFor returns the slot of the best waiting task for an agent shape with its
+// queue and need, 0 if there is none, and moves the turn of that shape.
+func (m *Matcher) taskFor(skill uint32) (i, in uint32, need uint16) {
 	if m.stats.Waiting == 0 {
-		return 0
+		return 0, 0, 0
 	}
 	p := &m.pools[skill]
 	fits := m.skills.fits[skill]
@@ -147,38 +148,39 @@ func (m *Matcher) taskFor(skill uint32) uint32 {
 		if int(q) >= len(m.queues) {
 			q = 0
 		}
-		if i := m.bestOf(&m.queues[q], fits); i != 0 {
+		if need := m.bestOf(&m.queues[q], fits); need >= 0 {
 			if q != p.turn || p.left == 0 {
 				p.turn, p.left = q, m.queues[q].weight
 			}
 			p.left--
-			return i
+			return m.queues[q].heads[need], q, uint16(need)
 		}
 		// What was left of a turn is forfeited with it.
 		p.left = 0
 		q++
 	}
-	return 0
+	return 0, 0, 0
 }
 
-func (m *Matcher) bestOf(q *queue, fits *shapeBits) uint32 {
+// bestOf returns the need with the smallest key among those of fits, -1 if none
+// of them waits in q.
+func (m *Matcher) bestOf(q *queue, fits *shapeBits) int {
 	if q.waiting == 0 {
-		return 0
+		return -1
 	}
 	best, bestKey := -1, int64(none)
 	for w := range (len(q.keys) + 63) / 64 {
-		for word := fits[w] & q.needs[w]; word != 0; word &= word - 1 {
+		word := fits[w] & q.needs[w]
+		m.stats.Comparisons += uint64(bits.OnesCount64(word))
+		for ; word != 0; word &= word - 1 {
 			n := w<<6 + bits.TrailingZeros64(word)
-			m.stats.Comparisons++
-			if key := q.keys[n]; best < 0 || key < bestKey {
+			// What waits has a key below none.
+			if key := q.keys[n]; key < bestKey {
 				best, bestKey = n, key
 			}
 		}
 	}
-	if best < 0 {
-		return 0
-	}
-	return q.heads[best]
+	return best
 }
 
 func (m *Matcher) takeLane() uint32 {

@@ -130,7 +130,7 @@ func (m *Matcher) Cancel(id TaskID) error {
 	if t.state != waiting {
 		return ErrNotWaiting
 	}
-	m.dequeue(id.slot())
+	m.dequeue(id.slot(), uint32(t.queue), t.need)
 	m.forget(id.slot())
 	return nil
 }
@@ -211,11 +211,11 @@ func (m *Matcher) fill(a uint32, out []Assignment) []Assignment {
 		return out
 	}
 	for m.agents[a].hasRoom() {
-		i := m.taskFor(m.agents[a].skill)
+		i, queue, need := m.taskFor(m.agents[a].skill)
 		if i == 0 {
 			break
 		}
-		m.dequeue(i)
+		m.dequeue(i, queue, need)
 		out = m.assign(i, a, out)
 	}
 	return out
