@@ -29,7 +29,7 @@ type contender struct {
 
 // contenders are the groups, one file each.
 var contenders = []contender{
-	{"matcher", "100k and 1k agents, 1M waiting tasks, in one process (about a minute, 250 MB)", measureMatcher},
+	{"matcher", "100k and 1k agents, 1M waiting tasks, in one process (about half a minute)", measureMatcher},
 }
 
 const example = `

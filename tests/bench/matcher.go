@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"math"
 
 	"github.com/leanvibe/hive/workers/assignment/matcher/matcherload"
 )
@@ -65,7 +64,7 @@ func matcherRows(many, few matcherload.Result) []Row {
 		matcherP99.with(float64(many.P99)).beside(peer, float64(many.P99)/float64(few.P99)),
 		matcherRate.with(many.PerSecond).beside(peer, many.PerSecond/few.PerSecond),
 		matcherCPURate.with(many.PerCPUSecond).beside(peer, many.PerCPUSecond/few.PerCPUSecond),
-		matcherAllocs.with(math.Floor(many.AllocsPerStep)),
+		matcherAllocs.with(many.AllocsPerStep),
 		matcherComparisons.with(comparisons).beside(peer, comparisons),
 		matcherTime.with(time).beside(peer, time),
 	}
