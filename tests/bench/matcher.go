@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 
 	"github.com/leanvibe/hive/workers/assignment/matcher/matcherload"
 )
@@ -64,7 +65,7 @@ func matcherRows(many, few matcherload.Result) []Row {
 		matcherP99.with(float64(many.P99)).beside(peer, float64(many.P99)/float64(few.P99)),
 		matcherRate.with(many.PerSecond).beside(peer, many.PerSecond/few.PerSecond),
 		matcherCPURate.with(many.PerCPUSecond).beside(peer, many.PerCPUSecond/few.PerCPUSecond),
-		matcherAllocs.with(many.AllocsPerStep),
+		matcherAllocs.with(math.Floor(many.AllocsPerStep)).noted("%g per op in the whole process; whole ones count, as in go test", many.AllocsPerStep),
 		matcherComparisons.with(comparisons).beside(peer, comparisons),
 		matcherTime.with(time).beside(peer, time),
 	}

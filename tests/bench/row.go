@@ -55,6 +55,12 @@ func (r Row) beside(peer string, ratio float64) Row {
 	return r
 }
 
+// noted is the row with what a reader must know of its value.
+func (r Row) noted(format string, args ...any) Row {
+	r.Note = fmt.Sprintf(format, args...)
+	return r
+}
+
 // noData is the row of which nothing is known, and why.
 func (r Row) noData(why error) Row {
 	r.Value, r.Met, r.Ratio, r.Note = nil, nil, nil, why.Error()
@@ -68,6 +74,8 @@ func (r Row) verdict() string {
 		return "no data: " + r.Note
 	case r.Met == nil:
 		return ""
+	case *r.Met && r.Note != "":
+		return "met: " + r.Note
 	case *r.Met:
 		return "met"
 	default:
