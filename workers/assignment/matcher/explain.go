@@ -38,7 +38,7 @@ func (m *Matcher) Explain(id TaskID) (Explanation, error) {
 	q := &m.queues[t.queue]
 	e := Explanation{
 		Running:  t.state == running,
-		Agent:    t.agent,
+		Agent:    t.agent(),
 		Queue:    q.name,
 		Priority: int(t.priority),
 		Needs:    m.Capabilities.Names(m.needs.sets[t.need]),
@@ -94,7 +94,7 @@ func (m *Matcher) ahead(q *queue, i uint32, rivals *shapeBits) (count int, cappe
 		for _, l := range m.lanes[q.lanes[n]].byPriority {
 			for j := l.head; j != 0 && j != i && m.tasks[j].key <= t.key; j = m.tasks[j].next {
 				if m.tasks[j].key == t.key && m.tasks[j].priority <= t.priority &&
-					!(m.tasks[j].priority == t.priority && uint32(n) == t.need) {
+					!(m.tasks[j].priority == t.priority && n == int(t.need)) {
 					continue
 				}
 				if count++; count == maxAhead {
@@ -119,23 +119,42 @@ func (e Explanation) String() string {
 		b.WriteString("No agent is attached.")
 	case e.Able == 0:
 		fmt.Fprintf(&b, "No single agent has all of %s.", strings.Join(e.Needs, ", "))
+	case e.Able == 1:
+		state := "full"
+		if e.Paused == 1 {
+			state = "draining"
+		}
+		fmt.Fprintf(&b, "The only agent that could do it is %s.", state)
 	case e.Paused == e.Able:
 		fmt.Fprintf(&b, "All %d agents that could do it are draining.", e.Able)
 	case e.Paused > 0:
-		fmt.Fprintf(&b, "Of %d agents that could do it %d are full and %d draining.", e.Able, e.Full, e.Paused)
+		fmt.Fprintf(&b, "Of %d agents that could do it %s full and %d draining.", e.Able, are(e.Full), e.Paused)
 	default:
 		fmt.Fprintf(&b, "All %d agents that could do it are full.", e.Able)
 	}
 	if e.Able == 0 {
 		return b.String()
 	}
-	atLeast := ""
-	if e.AheadCapped {
-		atLeast = "at least "
+	switch {
+	case e.AheadCapped:
+		fmt.Fprintf(&b, " At least %d tasks of queue %q come before it.", e.Ahead, e.Queue)
+	case e.Ahead == 0:
+		fmt.Fprintf(&b, " It is the next of queue %q.", e.Queue)
+	case e.Ahead == 1:
+		fmt.Fprintf(&b, " 1 task of queue %q comes before it.", e.Queue)
+	default:
+		fmt.Fprintf(&b, " %d tasks of queue %q come before it.", e.Ahead, e.Queue)
 	}
-	fmt.Fprintf(&b, " %s%d tasks of queue %q come before it.", atLeast, e.Ahead, e.Queue)
 	if e.TotalWeight > e.Weight {
 		fmt.Fprintf(&b, " The queue gets %d of every %d free slots.", e.Weight, e.TotalWeight)
 	}
 	return b.String()
+}
+
+// are is n with its verb.
+func are(n int) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return fmt.Sprintf("%d are", n)
 }

@@ -3,6 +3,7 @@ package matcher
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -128,6 +129,10 @@ func TestAQueueThatCouldNotBeServedGetsNoBurst(t *testing.T) {
 	require.Equal(t, map[QueueID]int{0: 25, other: 25}, count)
 }
 
+func TestNoTaskLiesAcrossCacheLines(t *testing.T) {
+	require.EqualValues(t, 32, unsafe.Sizeof(task{}))
+}
+
 func TestDrainAndCapacity(t *testing.T) {
 	m := small(t)
 	a, _ := addAgent(t, m, Set{}, 1)
@@ -218,22 +223,4 @@ func TestShapesAreBoundedAndReused(t *testing.T) {
 	_, out := addAgent(t, m, Set{1 << 40}, 3)
 	require.Equal(t, id, out[1].Task, "behind the task that needs nothing")
 	require.Len(t, out, 2)
-}
-
-func TestExplain(t *testing.T) {
-	m := small(t)
-	gpu, err := m.Capabilities.Number("gpu")
-	require.NoError(t, err)
-	explain := func(id TaskID) string {
-		e, err := m.Explain(id)
-		require.NoError(t, err)
-		return e.String()
-	}
-	id, _ := submit(t, m, Task{Needs: setOf(gpu)})
-	require.Equal(t, "No attached agent has gpu.", explain(id))
-	addAgent(t, m, setOf(gpu), 1)
-	require.Equal(t, "It is running.", explain(id))
-	submit(t, m, Task{Needs: setOf(gpu)})
-	third, _ := submit(t, m, Task{Needs: setOf(gpu)})
-	require.Equal(t, `All 1 agents that could do it are full. 1 tasks of queue "default" come before it.`, explain(third))
 }

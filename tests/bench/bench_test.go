@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/workers/assignment/matcher/matcherload"
+)
+
+func TestARowIsJudgedByItsSideOfTheBar(t *testing.T) {
+	require.True(t, *atMost("a", "ns", 10).with(10).Met)
+	require.False(t, *atMost("a", "ns", 10).with(10.1).Met)
+	require.True(t, *atLeast("a", "1/s", 10).with(10).Met)
+	require.False(t, *atLeast("a", "1/s", 10).with(9.9).Met)
+	require.Nil(t, shown("a", "ns").with(1).Met)
+}
+
+func TestNoDataIsNeverMet(t *testing.T) {
+	r := atMost("a", "ns", 10).with(1).beside("b", 1).noData(errors.New("no server"))
+	require.Nil(t, r.Value)
+	require.Nil(t, r.Met)
+	require.Nil(t, r.Ratio)
+	require.Equal(t, "no data: no server", r.verdict())
+	require.False(t, allMet([]Row{r}))
+	require.False(t, allMet([]Row{shown("a", "ns").noData(errors.New("no server"))}))
+	require.False(t, allMet([]Row{atMost("a", "ns", 1).with(2)}))
+	require.True(t, allMet([]Row{atMost("a", "ns", 1).with(1), shown("b", "ns").with(5)}))
+}
+
+func TestRowsAreWrittenWithNullsForWhatIsUnknown(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out", "bench.json")
+	require.NoError(t, writeRows(path, []Row{atLeast("a", "1/s", 5).noData(errors.New("why"))}))
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.JSONEq(t, `[{"name":"a","value":null,"unit":"1/s","bar":5,"met":null,"peer":"","ratio":null,"note":"why"}]`, string(raw))
+}
+
+func TestMatcherRows(t *testing.T) {
+	few := matcherload.Result{P50: 400, P99: 900, PerSecond: 3e6, PerCPUSecond: 3e6, Comparisons: 100}
+	rows := matcherRows(matcherload.Result{P50: 1200, P99: 9000, PerSecond: 1.2e6, PerCPUSecond: 1.3e6, Comparisons: 104, AllocsPerStep: 1e-6}, few)
+	verdicts := map[string]string{}
+	for _, r := range rows {
+		verdicts[r.Name] = r.verdict()
+	}
+	require.Equal(t, map[string]string{
+		"matcher/100k/p50": "NOT MET", "matcher/100k/p99": "met", "matcher/100k/rate": "met",
+		"matcher/100k/rate by own CPU time": "", "matcher/100k/allocations": "met: 1e-06 per op in the whole process; whole ones count, as in go test",
+		"matcher/comparisons 100k by 1k": "met", "matcher/time 100k by 1k": "met",
+	}, verdicts)
+	require.InDelta(t, 2.5, *rows[6].Value, 1e-9)
+}
+
+func TestAnInterruptedMatcherHasNoData(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rows := measureMatcher(ctx, func(string, ...any) {})
+	require.Len(t, rows, 7)
+	for _, r := range rows {
+		require.Equal(t, "no data: context canceled", r.verdict())
+	}
+}
+
+func TestProgressAndTable(t *testing.T) {
+	var progress, table bytes.Buffer
+	rows := measure(t.Context(), []contender{{"x", "an x", func(_ context.Context, say func(string, ...any)) []Row {
+		say("half of %d", 2)
+		return []Row{atMost("x/p50", "ns", 1500).with(1234.5).beside("y", 0.5)}
+	}}}, &progress)
+	require.Contains(t, progress.String(), "half of 2")
+	require.NoError(t, printTable(&table, rows))
+	require.Regexp(t, `x/p50 +1234 +≤ 1500 +ns +y +0\.50 +met`, table.String())
+}
+
+func TestCallsThatAreWrong(t *testing.T) {
+	for args, want := range map[string]string{"-only=hubb": `for example -only matcher`, "stray": `unexpected argument "stray"`, "-nosuch": "Usage"} {
+		var stderr bytes.Buffer
+		require.Equal(t, 2, run([]string{args}, &stderr, &stderr))
+		require.Contains(t, stderr.String(), want)
+	}
+	var stderr bytes.Buffer
+	require.Zero(t, run([]string{"--help"}, &stderr, &stderr))
+	require.Contains(t, stderr.String(), "Example")
+}
+
+func TestChoose(t *testing.T) {
+	chosen, err := choose("")
+	require.NoError(t, err)
+	require.Len(t, chosen, len(contenders))
+	chosen, err = choose(" matcher")
+	require.NoError(t, err)
+	require.Len(t, chosen, 1)
+}
