@@ -98,6 +98,15 @@ faults: ## Roll the running stack to bad images under load: each must revert by 
 beside: hive ## The weekly work by the runbook's own commands and by WeeklyMaintenance, under the same load, in one table
 	go run ./tests/beside
 
+.PHONY: bench
+bench: ## The hot path's figures beside their bars: a table and out/bench.json; then the hub by itself; fails when a bar is missed
+	go run ./tests/bench/hub
+	go run ./tests/bench
+
+.PHONY: peers
+peers: servers ## Task queues and message hubs of others beside ours, in one run: a table and out/peers.json
+	cd tests/peers && go run . --json $(CURDIR)/out/peers.json
+
 .PHONY: chaos
 chaos: engine hive ## Kill opsworker and Temporal at every step and at random moments, at most 50 minutes; ALL=1 goes on, SEED=n replays
 	go run ./tests/chaos $(if $(ALL),--all) $(if $(SEED),--seed $(SEED))
