@@ -71,7 +71,7 @@ func TestExplainDraining(t *testing.T) {
 	require.Contains(t, explain(t, m, waits), "Of 3 agents that could do it 2 are full and 1 draining.")
 	require.NoError(t, m.RemoveAgent(second))
 	fourth, _ := addAgent(t, m, setOf(1), 1) // takes it
-	waits, _ = submit(t, m, Task{Needs: setOf(1)})
+	submit(t, m, Task{Needs: setOf(1)})
 	pause(fourth)
 	fifth, _ := addAgent(t, m, setOf(1, 2), 1) // takes it
 	pause(fifth)
