@@ -58,8 +58,8 @@ var own = regexp.MustCompile(`^(Id|ID|Created|CreatedAt|State\..*|RestartCount|R
 	`|NetworkSettings\.Networks\.[^.]*\.(NetworkID|EndpointID|MacAddress|IPAddress|Gateway))$|\.Created(At)?$`)
 
 // given is what the engine chooses: names of containers without a hostname and of
-// anonymous volumes, host ports, subnets of networks that configure none.
-var given = regexp.MustCompile(`[0-9a-f]{64}|\b[0-9a-f]{12}\b|"HostPort":"[0-9]{5}"|\b(172|192\.168)(\.[0-9]+){2,3}`)
+// anonymous volumes, host ports, subnets, with their size, of networks that configure none.
+var given = regexp.MustCompile(`[0-9a-f]{64}|\b[0-9a-f]{12}\b|"HostPort":"[0-9]{5}"|\b(172|192\.168)(\.[0-9]+){2,3}(/[0-9]+)?`)
 
 // masked leaves the labels alone: their hashes must be equal.
 func masked(path, text string) string {
