@@ -55,7 +55,7 @@ func (s *stack) inspected() map[string]string {
 // own are paths that tell one container from another of the same making.
 var own = regexp.MustCompile(`^(Id|ID|Created|CreatedAt|State\..*|RestartCount|ResolvConfPath|HostnamePath|HostsPath|LogPath|GraphDriver\..*|ExecIDs.*` +
 	`|Config\.Labels\.hive\..*|NetworkSettings\.(SandboxID|SandboxKey|EndpointID|MacAddress|Gateway|IPAddress|IPPrefixLen|Ports\..*HostPort)` +
-	`|NetworkSettings\.Networks\.[^.]*\.(NetworkID|EndpointID|MacAddress|IPAddress|Gateway))$|\.Created(At)?$`)
+	`|NetworkSettings\.Networks\.[^.]*\.(NetworkID|EndpointID|MacAddress|IPAddress|IPPrefixLen|Gateway))$|\.Created(At)?$`)
 
 // given is what the engine chooses: names of containers without a hostname and of
 // anonymous volumes, host ports, subnets, with their size, of networks that configure none.
