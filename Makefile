@@ -41,7 +41,7 @@ engine: ## Have a container engine: use the one that answers, else install and s
 	@if [ -x deploy/setup/engine.sh ]; then deploy/setup/engine.sh; fi
 
 .PHONY: test
-test: engine servers build vet unit modules lint workflowcheck ## Everything continuous integration runs (at most 30 minutes on two cores, caches empty)
+test: engine servers build vet lint workflowcheck unit modules stack ## Everything continuous integration runs (at most 30 minutes on two cores, caches empty)
 
 .PHONY: servers
 servers: ## Install PostgreSQL, Redis and nginx for the tests that start them (not as services)
@@ -65,6 +65,11 @@ modules: ## Build, vet and test the modules of their own (deploy/temporal, heavy
 	  echo "== $$module"; \
 	  (cd $$module && go build ./... && go vet ./... && go test -count=1 ./...); \
 	done
+
+.PHONY: stack
+stack: engine hive ## On the real stack: one service rolled under three kills, WeeklyMaintenance from the Temporal UI in a browser
+	tests/e2e/setup.sh
+	tests/stack.sh
 
 .PHONY: lint
 lint: $(GOLANGCI) ## golangci-lint, the rules of .golangci.yml

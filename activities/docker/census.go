@@ -102,9 +102,8 @@ func counted(c container.InspectResponse) runbook.Container {
 		Started: at(c.State.StartedAt), ConfigHash: labels[labelHash], Run: labels[labelRun],
 		Address: addressOf(c.HostConfig.NetworkMode, c.NetworkSettings.Networks), LogLimited: logLimited(c.HostConfig.LogConfig),
 	}
-	if c.State.Health != nil && c.State.Health.Status != container.NoHealthcheck {
-		out.Health = c.State.Health.Status
-	}
+	health, silent := verdictOf(c.State, c.Config.Healthcheck, time.Now())
+	out.Health, out.HealthSilent = health, runbook.Duration(silent.Truncate(time.Second))
 	return out
 }
 

@@ -28,12 +28,14 @@ const (
 )
 
 // AwaitHealthy answers runbook.AwaitHealthy. It is asked of a replica that the run
-// has started, so every restart that the engine counts is one too many.
+// has started, so every restart that the engine counts is one too many. Until the
+// engine has judged the replica, its HEALTHCHECK is run from here.
 func (h Hand) AwaitHealthy(ctx context.Context, in runbook.AwaitHealthyInput) (runbook.Health, error) {
 	start := began(ctx)
 	deadline := start.Add(in.Deadline.Or(deadlineDefault))
 	var since time.Time // of health without a break
 	var again bool      // a kill was seen once
+	own := OwnCheck{API: h.API}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -55,8 +57,11 @@ func (h Hand) AwaitHealthy(ctx context.Context, in runbook.AwaitHealthyInput) (r
 			}
 			again = true
 		}
-		now := time.Now()
 		last := unhealthy(c, in.Healthcheck)
+		if in.Healthcheck && undecided(c) {
+			last = own.Unhealthy(ctx, c)
+		}
+		now := time.Now() // a check may have taken long
 		if last != "" {
 			since = time.Time{}
 		} else if since.IsZero() {
@@ -173,6 +178,11 @@ func unhealthy(c container.InspectResponse, asked bool) string {
 		}
 		return why
 	}
+}
+
+// undecided says that the replica runs and the engine has not judged it yet.
+func undecided(c container.InspectResponse) bool {
+	return c.State.Status == container.StateRunning && c.State.Health != nil && c.State.Health.Status == container.Starting
 }
 
 // withTail adds the end of the replica's log, masked; the whole is at most 1 KiB.

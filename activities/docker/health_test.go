@@ -72,6 +72,29 @@ func TestAwaitHealthy(t *testing.T) {
 	require.Equal(t, "it was removed", b.healthy(plain, false, time.Minute, time.Minute).Why)
 }
 
+// The engine would say nothing for an hour: the replica's own check is run for it.
+func TestAwaitHealthyBeforeTheEngineHasJudged(t *testing.T) {
+	b := newBench(t)
+	p := b.compose(modes)
+
+	patient := b.one(p, "patient")
+	h := b.healthy(patient, true, 0, 2*time.Second)
+	require.False(t, h.Healthy)
+	require.Contains(t, h.Why, "its check answers 1: no /tmp/ready")
+	b.run(patient.ID, "touch", "/tmp/ready")
+	h = b.healthy(patient, true, time.Second, time.Minute)
+	require.True(t, h.Healthy, h.Why)
+	require.GreaterOrEqual(t, h.Took.D(), time.Second, "it had to hold")
+
+	hanging := b.one(p, "hanging")
+	h = b.healthy(hanging, true, 0, 5*time.Second)
+	require.False(t, h.Healthy)
+	require.Contains(t, h.Why, "its check hangs")
+	top, err := b.api.ContainerTop(b.ctx, hanging.ID, nil)
+	require.NoError(t, err)
+	require.Len(t, top.Processes, 2, "its own process and one check, not one more every second")
+}
+
 func TestWatchReplica(t *testing.T) {
 	b := newBench(t)
 	p := b.compose(modes)

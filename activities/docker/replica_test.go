@@ -281,6 +281,14 @@ services:
     image: IMAGE
     network_mode: none
     healthcheck: {test: ["CMD", "/app", "check", "/tmp/ready"], interval: 500ms, timeout: 5s, retries: 1}
+  patient:
+    image: IMAGE
+    network_mode: none
+    healthcheck: {test: ["CMD", "/app", "check", "/tmp/ready"], interval: 1h, timeout: 5s}
+  hanging:
+    image: IMAGE
+    network_mode: none
+    healthcheck: {test: ["CMD", "/app", "stubborn"], interval: 1h, timeout: 300ms}
 `
 
 func (b *bench) one(p *types.Project, service string) runbook.Replica {

@@ -68,12 +68,14 @@ func judgeContainer(v *verdict, svc runbook.Service, c runbook.Container, image 
 		v.add(runbook.Warning, leftover(c))
 		return
 	}
-	if svc.HasHealthcheck && c.Health != "healthy" {
-		severity := runbook.Critical
-		if c.Health == "starting" {
-			severity = runbook.Warning
-		}
-		v.add(severity, c.Name+" is "+or(c.Health, "without a health verdict"))
+	switch {
+	case c.Health == runbook.HealthSilent:
+		v.add(runbook.NoData, fmt.Sprintf("%s has not been checked for %s: the engine's health monitor of it has died; restarting the container brings it back",
+			c.Name, c.HealthSilent))
+	case svc.HasHealthcheck && c.Health == "starting":
+		v.add(runbook.Warning, c.Name+" is starting")
+	case svc.HasHealthcheck && c.Health != "healthy":
+		v.add(runbook.Critical, c.Name+" is "+or(c.Health, "without a health verdict"))
 	}
 	if c.OOMKilled {
 		v.add(runbook.Warning, c.Name+" was killed for memory")

@@ -59,6 +59,9 @@ func TestCensus(t *testing.T) {
 		"one stopped":       {change(func(c *runbook.Container) { c.State = "exited"; c.ExitCode = 3 }), runbook.Critical, "1 of 2 replicas run"},
 		"one unhealthy":     {change(func(c *runbook.Container) { c.Health = "unhealthy" }), runbook.Critical, "hub-2 is unhealthy"},
 		"one starting":      {change(func(c *runbook.Container) { c.Health = "starting" }), runbook.Warning, "starting"},
+		"a verdict that nobody renews": {change(func(c *runbook.Container) {
+			c.Health, c.HealthSilent = runbook.HealthSilent, runbook.Duration(90*time.Second)
+		}), runbook.NoData, "has not been checked for 1m30s"},
 		"no health verdict": {change(func(c *runbook.Container) { c.Health = "" }), runbook.Critical, "without a health verdict"},
 		"other config":      {change(func(c *runbook.Container) { c.ConfigHash = "x" }), runbook.Warning, "another compose file; RollingRestart"},
 		"other image":       {change(func(c *runbook.Container) { c.ImageID = "sha256:2" }), runbook.Warning, "does not run what hub:2.0 names"},

@@ -15,20 +15,25 @@ type Container struct {
 	Image   string `json:"image"`
 	ImageID string `json:"imageId"`
 	// State is the engine's word (running, exited, created, …); Health is healthy,
-	// unhealthy, starting, or "" where there is no HEALTHCHECK.
-	State      string    `json:"state"`
-	Health     string    `json:"health,omitempty"`
-	Restarts   int       `json:"restarts"`
-	OOMKilled  bool      `json:"oomKilled,omitempty"`
-	ExitCode   int       `json:"exitCode,omitempty"`
-	Started    time.Time `json:"started"`
-	Address    string    `json:"address,omitempty"`
-	ConfigHash string    `json:"configHash"`
+	// unhealthy, starting, "" where there is no HEALTHCHECK, or HealthSilent: then
+	// nobody has run the check for HealthSilent, which is longer than it may take.
+	State        string    `json:"state"`
+	Health       string    `json:"health,omitempty"`
+	HealthSilent Duration  `json:"healthSilent,omitempty"`
+	Restarts     int       `json:"restarts"`
+	OOMKilled    bool      `json:"oomKilled,omitempty"`
+	ExitCode     int       `json:"exitCode,omitempty"`
+	Started      time.Time `json:"started"`
+	Address      string    `json:"address,omitempty"`
+	ConfigHash   string    `json:"configHash"`
 	// Run is the run that made it, "" for one of compose or of hive up.
 	Run string `json:"run,omitempty"`
 	// LogLimited says whether its engine log is bounded.
 	LogLimited bool `json:"logLimited"`
 }
+
+// HealthSilent is the health of a container whose last verdict nobody renews.
+const HealthSilent = "silent"
 
 // CensusInput names the project to count.
 type CensusInput struct {

@@ -20,6 +20,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/leanvibe/hive/activities/docker"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
@@ -56,10 +57,11 @@ func (w waiter) one(ctx context.Context, a awaited) error {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
 	why := "not looked at yet"
+	own := docker.OwnCheck{API: w.api}
 	for {
 		c, err := w.api.ContainerInspect(ctx, a.id)
 		if err == nil {
-			if why = w.unhealthy(ctx, c, a); why == "" {
+			if why = unhealthy(ctx, c, a, &own); why == "" {
 				return nil
 			}
 			t.at("%s", why)
@@ -78,21 +80,29 @@ func (w waiter) one(ctx context.Context, a awaited) error {
 }
 
 // unhealthy says what is not well yet, or "".
-func (w waiter) unhealthy(ctx context.Context, c container.InspectResponse, a awaited) string {
+func unhealthy(ctx context.Context, c container.InspectResponse, a awaited, own *docker.OwnCheck) string {
 	state := c.State
+	starting := state.Health != nil && state.Health.Status == container.Starting
 	switch {
 	case !state.Running || state.Restarting:
 		return fmt.Sprintf("%s, exit code %d%s", state.Status, state.ExitCode, killedFor(state))
+	case starting:
+		// The engine's first verdict comes after an interval; its check can be run at once.
+		if why := own.Unhealthy(ctx, c); why != "" {
+			return "starting: " + why
+		}
 	case state.Health != nil && state.Health.Status != container.Healthy:
 		text := state.Health.Status
 		if n := len(state.Health.Log); n > 0 && state.Health.Log[n-1].ExitCode != 0 {
 			text += ": " + strings.TrimSpace(state.Health.Log[n-1].Output)
 		}
 		return text
-	case a.probe != nil && a.address != "":
-		if err := askOnce(ctx, a.address, *a.probe); err != nil {
-			return err.Error()
-		}
+	}
+	if a.probe == nil || a.address == "" {
+		return ""
+	}
+	if err := askOnce(ctx, a.address, *a.probe); err != nil {
+		return err.Error()
 	}
 	return ""
 }
