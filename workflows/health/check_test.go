@@ -55,10 +55,10 @@ func TestCensus(t *testing.T) {
 		want       runbook.Severity
 		says       string
 	}{
-		"as desired":        {change(func(*runbook.Container) {}), runbook.Good, "2 of 2 healthy"},
-		"one stopped":       {change(func(c *runbook.Container) { c.State = "exited"; c.ExitCode = 3 }), runbook.Critical, "1 of 2 replicas run"},
-		"one unhealthy":     {change(func(c *runbook.Container) { c.Health = "unhealthy" }), runbook.Critical, "hub-2 is unhealthy"},
-		"one starting":      {change(func(c *runbook.Container) { c.Health = "starting" }), runbook.Warning, "starting"},
+		"as desired":    {change(func(*runbook.Container) {}), runbook.Good, "2 of 2 healthy"},
+		"one stopped":   {change(func(c *runbook.Container) { c.State = "exited"; c.ExitCode = 3 }), runbook.Critical, "1 of 2 replicas run"},
+		"one unhealthy": {change(func(c *runbook.Container) { c.Health = "unhealthy" }), runbook.Critical, "hub-2 is unhealthy"},
+		"one starting":  {change(func(c *runbook.Container) { c.Health = "starting" }), runbook.Warning, "starting"},
 		"a verdict that nobody renews": {change(func(c *runbook.Container) {
 			c.Health, c.HealthSilent = runbook.HealthSilent, runbook.Duration(90*time.Second)
 		}), runbook.NoData, "has not been checked for 1m30s"},
