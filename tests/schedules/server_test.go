@@ -37,6 +37,7 @@ type platform struct {
 	dir     string
 	ports   []string
 	server  *exec.Cmd
+	ended   <-chan struct{}
 	client  client.Client
 	mu      sync.Mutex
 	policy  runbook.Policy
@@ -52,23 +53,48 @@ func start(t *testing.T) *platform {
 	}
 	t.Parallel()
 	p := &platform{t: t, binary: binary, dir: t.TempDir(), runs: map[string]int{}, dismiss: func() {}}
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		p.ports = append(p.ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-		require.NoError(t, l.Close())
-	}
+	p.choosePorts()
 	p.serve()
 	t.Cleanup(func() { p.dismiss(); p.kill() })
 	return p
 }
 
-// serve starts the server on its data and connects.
-func (p *platform) serve() {
-	p.server = exec.Command(p.binary, "--data", filepath.Join(p.dir, "temporal"),
+// choosePorts finds three that are free now; somebody else may still be faster.
+func (p *platform) choosePorts() {
+	p.ports = nil
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(p.t, err)
+		p.ports = append(p.ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+		require.NoError(p.t, l.Close())
+	}
+}
+
+// launch starts the server on its data. The channel closes when it has ended.
+func (p *platform) launch() <-chan struct{} {
+	server := exec.Command(p.binary, "--data", filepath.Join(p.dir, "temporal"),
 		"--port", p.ports[0], "--ui-port", p.ports[1], "--metrics-port", p.ports[2])
-	require.NoError(p.t, p.server.Start())
+	require.NoError(p.t, server.Start())
+	ended := make(chan struct{})
+	go func() {
+		_ = server.Wait() // killed, mostly
+		close(ended)
+	}()
+	p.server, p.ended = server, ended
+	return ended
+}
+
+// serve starts the server and connects. Four of them start side by side here, each with ports that it found free: one
+// that another test was faster to take ends a server, and it is started again with others.
+func (p *platform) serve() {
+	ended := p.launch()
 	require.Eventually(p.t, func() bool {
+		select {
+		case <-ended:
+			p.choosePorts()
+			ended = p.launch()
+		default:
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		c, err := client.DialContext(ctx, client.Options{
@@ -93,7 +119,7 @@ func (p *platform) kill() {
 	}
 	p.client.Close()
 	_ = p.server.Process.Signal(syscall.SIGKILL)
-	_ = p.server.Wait()
+	<-p.ended
 	p.server = nil
 }
 
