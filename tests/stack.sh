@@ -33,7 +33,7 @@ if [ -n "$volumes" ] && [ -z "$running" ] && [ ! -d secrets ]; then
   volumes=
 fi
 
-down=(out/bin/hive down)
+down=("$PWD/out/bin/hive" down --project "$PWD")
 if [ -z "$volumes" ]; then down+=(--volumes "$stack"); fi
 if [ -z "$running" ]; then trap '"${down[@]}"' EXIT; fi
 out/bin/hive up
