@@ -3,7 +3,9 @@ package journal
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -81,14 +83,47 @@ func (l *link) run(ctx context.Context, s *redis.Script, keys []string, args ...
 		if full {
 			continue
 		}
-		l.close()
-		pause := time.NewTimer(retryPause)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
-		case <-pause.C:
+		if err := l.again(ctx, err); err != nil {
+			return nil, err
 		}
+	}
+}
+
+// read repeats a look until Redis answers, or ctx ends.
+func (l *link) read(ctx context.Context, look func(*redis.Conn) error) error {
+	for {
+		err := l.connect(ctx)
+		if err == nil {
+			err = look(l.conn)
+		}
+		if err == nil || errors.Is(err, redis.Nil) {
+			return err
+		}
+		if err := l.again(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// passing are answers of Redis that go by: it loads, fails over, has no replica or
+// no memory for now, or another node has the slot.
+var passing = []string{"LOADING", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "READONLY", "MASTERDOWN", "NOREPLICAS", "OOM", "BUSY"}
+
+// again gives the connection up and waits for the next try. It answers what ends the
+// tries: an answer that stays, or ctx.
+func (l *link) again(ctx context.Context, err error) error {
+	var answer redis.Error
+	if errors.As(err, &answer) && !slices.ContainsFunc(passing, func(p string) bool { return redis.HasErrorPrefix(err, p) }) {
+		return &RefusedError{l.key, err}
+	}
+	l.close()
+	pause := time.NewTimer(retryPause)
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	case <-pause.C:
+		return nil
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -41,8 +42,15 @@ func (o Options) validate() error {
 	return nil
 }
 
+// maxSeq bounds sequences and epochs: scripts in Redis know numbers as doubles,
+// which are exact up to here. At a million appends a second it lasts 285 years.
+const maxSeq = 1<<53 - 1
+
 // Log is one owner's hold on one partition. Its methods may be called from
-// several goroutines and run one after the other.
+// several goroutines and run one after the other, Renew and Release excepted: they
+// have a connection of their own, so that a slow append does not cost the lease.
+// That is safe because the lease is liveness only: an append is judged by epoch and
+// sequence, however the two overtake each other.
 type Log struct {
 	opts                   Options
 	owner, log, snap, next string
@@ -55,7 +63,10 @@ type Log struct {
 	buf     []byte
 	sum     uint32
 	pending bool
-	fenced  bool
+
+	leaseMu   sync.Mutex
+	leaseLink link
+	fenced    atomic.Bool
 }
 
 // Takeover takes a partition that is free or whose lease has run out by Redis
@@ -67,7 +78,9 @@ func Takeover(ctx context.Context, opts Options) (*Log, error) {
 	tag := fmt.Sprintf("{p%d}:", opts.Partition)
 	l := &Log{opts: opts, owner: tag + "owner", log: tag + "log", snap: tag + "snap", next: tag + "snap:new"}
 	l.link = link{client: opts.Client, key: l.owner, replicas: opts.Replicas}
-	reply, err := l.link.run(ctx, takeoverScript, []string{l.owner, l.log}, opts.Name, opts.Lease.Milliseconds(), rand.Text())
+	// No replica needs to confirm a lease: one that a failover forgets ends early, which costs a takeover.
+	l.leaseLink = link{client: opts.Client, key: l.owner}
+	reply, err := l.link.run(ctx, takeoverScript, []string{l.owner, l.log, l.snap}, opts.Name, opts.Lease.Milliseconds(), rand.Text())
 	if err != nil {
 		l.link.close()
 		return nil, err
@@ -83,6 +96,10 @@ func Takeover(ctx context.Context, opts Options) (*Log, error) {
 	if l.first, err = strconv.ParseUint(fmt.Sprint(reply[2]), 10, 64); err != nil {
 		return nil, err
 	}
+	if max(l.epoch, l.first) > maxSeq {
+		l.link.close()
+		return nil, &CorruptError{l.owner, l.first, fmt.Sprintf("epoch or sequence is beyond %d, where Redis no longer counts exactly", maxSeq)}
+	}
 	l.seq = l.first
 	return l, nil
 }
@@ -96,8 +113,10 @@ func (l *Log) Append(ctx context.Context, records [][]byte) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch size := codec.Size(records); {
-	case l.fenced:
+	case l.fenced.Load():
 		return 0, ErrFenced
+	case l.seq == maxSeq:
+		return 0, &CorruptError{l.owner, l.seq, "is the last sequence that Redis counts exactly"}
 	case l.pending:
 		return 0, ErrPending
 	case len(records) == 0 || len(records) > codec.MaxRecords:
@@ -120,18 +139,18 @@ func (l *Log) Resolve(ctx context.Context) (uint64, error) {
 }
 
 func (l *Log) send(ctx context.Context) (uint64, error) {
-	l.pending = true
-	if err := l.call(ctx, appendScript, []string{l.owner, l.log}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf); err != nil {
+	err := l.call(ctx, &l.link, appendScript, []string{l.owner, l.log}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf)
+	l.pending = err != nil && !l.fenced.Load()
+	if err != nil {
 		return 0, err
 	}
-	l.pending = false
 	l.seq++
 	return l.seq, nil
 }
 
-// call runs a script that answers ok, fenced or gap.
-func (l *Log) call(ctx context.Context, s *redis.Script, keys []string, args ...any) error {
-	reply, err := l.link.run(ctx, s, keys, args...)
+// call runs a script that answers ok, fenced, gap or lost.
+func (l *Log) call(ctx context.Context, over *link, s *redis.Script, keys []string, args ...any) error {
+	reply, err := over.run(ctx, s, keys, args...)
 	if err != nil {
 		return err
 	}
@@ -140,8 +159,10 @@ func (l *Log) call(ctx context.Context, s *redis.Script, keys []string, args ...
 		return nil
 	case "gap":
 		return &CorruptError{l.log, l.seq, fmt.Sprintf("was acknowledged, but Redis knows no sequence after %v", reply[1])}
+	case "lost":
+		return &CorruptError{l.owner, l.first, "is gone; take the partition over again, which goes on after the log's last entry"}
 	}
-	l.fenced, l.pending = true, false
+	l.fenced.Store(true)
 	return fmt.Errorf("%w: epoch is %v, ours was %d", ErrFenced, reply[1], l.epoch)
 }
 
@@ -152,9 +173,9 @@ func (l *Log) Renew(ctx context.Context) error { return l.lease(ctx, l.opts.Leas
 func (l *Log) Release(ctx context.Context) error { return l.lease(ctx, 0) }
 
 func (l *Log) lease(ctx context.Context, term time.Duration) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.call(ctx, leaseScript, []string{l.owner}, l.epoch, term.Milliseconds())
+	l.leaseMu.Lock()
+	defer l.leaseMu.Unlock()
+	return l.call(ctx, &l.leaseLink, leaseScript, []string{l.owner}, l.epoch, term.Milliseconds())
 }
 
 // Close gives the connection back. It does not release the partition.
@@ -162,6 +183,9 @@ func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.link.close()
+	l.leaseMu.Lock()
+	defer l.leaseMu.Unlock()
+	l.leaseLink.close()
 }
 
 // Durability says in a few words what an acknowledged append survives.
@@ -171,11 +195,11 @@ func (l *Log) Durability(ctx context.Context) (string, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.link.connect(ctx); err != nil {
-		return "", err
-	}
-	said, err := l.link.conn.ConfigGet(ctx, "append*").Result()
-	if err != nil {
+	var said map[string]string
+	if err := l.link.read(ctx, func(c *redis.Conn) (err error) {
+		said, err = c.ConfigGet(ctx, "append*").Result()
+		return err
+	}); err != nil {
 		return "", err
 	}
 	if said["appendonly"] != "yes" {

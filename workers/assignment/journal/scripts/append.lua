@@ -1,6 +1,7 @@
 -- KEYS owner, log. ARGV epoch, seq, digest, blob.
--- Answers {'ok'}, {'fenced', epoch now} or {'gap', last sequence}.
+-- Answers {'ok'}, {'fenced', epoch now}, {'gap', last sequence} or {'lost'} without an owner key.
 local now = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
+if not now[1] then return {'lost'} end
 local last = tonumber(now[2] or '0')
 local seq = tonumber(ARGV[2])
 if seq <= last then
@@ -11,9 +12,9 @@ if seq <= last then
     redis.call('HSET', KEYS[1], 'seq', now[2])
     return {'ok'}
   end
-  return {'fenced', now[1] or '0'}
+  return {'fenced', now[1]}
 end
-if now[1] ~= ARGV[1] then return {'fenced', now[1] or '0'} end
+if now[1] ~= ARGV[1] then return {'fenced', now[1]} end
 if seq ~= last + 1 then return {'gap', now[2] or '0'} end
 redis.call('XADD', KEYS[2], ARGV[2] .. '-0', 'e', ARGV[1], 'd', ARGV[3], 'b', ARGV[4])
 redis.call('HSET', KEYS[1], 'seq', ARGV[2])

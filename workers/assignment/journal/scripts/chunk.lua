@@ -1,6 +1,7 @@
--- KEYS owner, new chunks. ARGV epoch, number of the chunk, bytes. Answers {'ok'} or {'fenced', epoch now}.
+-- KEYS owner, new chunks. ARGV epoch, number of the chunk, bytes. Answers {'ok'}, {'fenced', epoch now} or {'lost'} without an owner key.
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if epoch ~= ARGV[1] then return {'fenced', epoch or '0'} end
+if not epoch then return {'lost'} end
+if epoch ~= ARGV[1] then return {'fenced', epoch} end
 -- Chunk 0 begins a snapshot: what an earlier, unfinished one left goes.
 if ARGV[2] == '0' then redis.call('DEL', KEYS[2]) end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
