@@ -8,7 +8,8 @@ import (
 
 // What a caller must tell apart.
 var (
-	// ErrFenced: another owner has taken over; step down.
+	// ErrFenced: a later owner has taken over, or holds the sequence; step down. A
+	// lost owner key is a *CorruptError instead.
 	ErrFenced = errors.New("fenced: the partition has another owner")
 	// ErrUnknown: the context ended before Redis confirmed; Resolve tells.
 	ErrUnknown = errors.New("outcome unknown: Redis has not confirmed")
@@ -28,7 +29,8 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("partition is held by %s for another %s", e.Name, e.Left)
 }
 
-// CorruptError names a record or snapshot part that is missing or damaged.
+// CorruptError names a record, a snapshot part or an owner key that is missing or
+// damaged.
 type CorruptError struct {
 	Key string
 	Seq uint64

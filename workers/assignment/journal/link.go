@@ -20,13 +20,17 @@ var (
 	flipScript     = load("flip")
 )
 
-// load reads an embedded script; a missing one is a mistake of the build.
+// load reads an embedded script behind what all share; a missing one is a mistake of the build.
 func load(name string) *redis.Script {
 	b, err := scriptFiles.ReadFile("scripts/" + name + ".lua")
 	if err != nil {
 		panic(fmt.Sprintf("embedded script: %v", err))
 	}
-	return redis.NewScript(string(b))
+	told, err := scriptFiles.ReadFile("scripts/told.lua")
+	if err != nil {
+		panic(fmt.Sprintf("embedded script: %v", err))
+	}
+	return redis.NewScript(string(told) + string(b))
 }
 
 const (

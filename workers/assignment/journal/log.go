@@ -59,7 +59,9 @@ type Log struct {
 }
 
 // Takeover takes a partition that is free or whose lease has run out by Redis
-// time; a *HeldError says that it is neither.
+// time; a *HeldError says that it is neither. Where the owner key was lost, it goes
+// on from the log's last sequence and epoch; a *CorruptError says that the log no
+// longer tells them.
 func Takeover(ctx context.Context, opts Options) (*Log, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
@@ -67,15 +69,19 @@ func Takeover(ctx context.Context, opts Options) (*Log, error) {
 	tag := fmt.Sprintf("{p%d}:", opts.Partition)
 	l := &Log{opts: opts, owner: tag + "owner", log: tag + "log", snap: tag + "snap", next: tag + "snap:new"}
 	l.link = link{client: opts.Client, key: l.owner, replicas: opts.Replicas}
-	reply, err := l.link.run(ctx, takeoverScript, []string{l.owner, l.log}, opts.Name, opts.Lease.Milliseconds(), rand.Text())
+	reply, err := l.link.run(ctx, takeoverScript, []string{l.owner, l.log, l.snap}, opts.Name, opts.Lease.Milliseconds(), rand.Text())
 	if err != nil {
 		l.link.close()
 		return nil, err
 	}
-	if reply[0] == "held" {
+	switch reply[0] {
+	case "held":
 		l.link.close()
 		left, _ := reply[2].(int64)
 		return nil, &HeldError{fmt.Sprint(reply[1]), time.Duration(left) * time.Millisecond}
+	case "damaged":
+		l.link.close()
+		return nil, &CorruptError{fmt.Sprint(reply[1]), 0, "its last entries are gone, and " + l.owner + " too: restore the partition's keys from a backup, or delete them all to begin anew"}
 	}
 	if l.epoch, err = strconv.ParseUint(fmt.Sprint(reply[1]), 10, 64); err != nil {
 		return nil, err
@@ -121,7 +127,7 @@ func (l *Log) Resolve(ctx context.Context) (uint64, error) {
 
 func (l *Log) send(ctx context.Context) (uint64, error) {
 	l.pending = true
-	if err := l.call(ctx, appendScript, []string{l.owner, l.log}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf); err != nil {
+	if err := l.call(ctx, appendScript, []string{l.owner, l.log, l.snap}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf); err != nil {
 		return 0, err
 	}
 	l.pending = false
@@ -129,7 +135,7 @@ func (l *Log) send(ctx context.Context) (uint64, error) {
 	return l.seq, nil
 }
 
-// call runs a script that answers ok, fenced or gap.
+// call runs a script that answers ok, fenced, lost or gap.
 func (l *Log) call(ctx context.Context, s *redis.Script, keys []string, args ...any) error {
 	reply, err := l.link.run(ctx, s, keys, args...)
 	if err != nil {
@@ -138,6 +144,8 @@ func (l *Log) call(ctx context.Context, s *redis.Script, keys []string, args ...
 	switch reply[0] {
 	case "ok":
 		return nil
+	case "lost":
+		return &CorruptError{l.owner, l.seq, fmt.Sprintf("the key has no epoch (deleted or evicted), and the log, which ends at sequence %v, has no later owner: take over again", reply[1])}
 	case "gap":
 		return &CorruptError{l.log, l.seq, fmt.Sprintf("was acknowledged, but Redis knows no sequence after %v", reply[1])}
 	}
@@ -154,7 +162,7 @@ func (l *Log) Release(ctx context.Context) error { return l.lease(ctx, 0) }
 func (l *Log) lease(ctx context.Context, term time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.call(ctx, leaseScript, []string{l.owner}, l.epoch, term.Milliseconds())
+	return l.call(ctx, leaseScript, []string{l.owner, l.log, l.snap}, l.epoch, term.Milliseconds())
 }
 
 // Close gives the connection back. It does not release the partition.
