@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,7 +35,8 @@ func load(name string) *redis.Script {
 }
 
 const (
-	retryPause  = 20 * time.Millisecond
+	retryFirst  = 10 * time.Millisecond
+	retryMax    = 320 * time.Millisecond // a fraction of a failover's seconds
 	waitTimeout = 500 * time.Millisecond // below the clients' read timeout of 1 s
 )
 
@@ -74,23 +76,46 @@ func (l *link) close() {
 
 // run repeats a script until Redis, and the replicas that were asked for, have
 // confirmed it, or ctx ends. Every script here may be repeated.
-func (l *link) run(ctx context.Context, s *redis.Script, keys []string, args ...any) ([]any, error) {
+func (l *link) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (reply []any, err error) {
 	full := false
-	for {
-		reply, err := l.once(ctx, s, full, keys, args)
-		if err == nil {
-			return reply, nil
+	err = l.again(ctx, func() error {
+		reply, err = l.once(ctx, s, full, keys, args)
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			full = true
+			reply, err = l.once(ctx, s, full, keys, args)
 		}
-		full = redis.HasErrorPrefix(err, "NOSCRIPT")
-		if full {
-			continue
+		return err
+	})
+	return reply, err
+}
+
+// read repeats a read until Redis answers or ctx ends.
+func (l *link) read(ctx context.Context, do func(*redis.Conn) error) error {
+	return l.again(ctx, func() error {
+		if err := l.connect(ctx); err != nil {
+			return err
+		}
+		return do(l.conn)
+	})
+}
+
+// again repeats what may be repeated, each time on a new connection to whoever
+// is the master by then, and after a pause that doubles up to retryMax.
+func (l *link) again(ctx context.Context, do func() error) error {
+	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
+		err := do()
+		if err == nil || errors.Is(err, redis.Nil) {
+			return err
 		}
 		l.close()
-		pause := time.NewTimer(retryPause)
+		if err = judge(l.key, err); !repeatable(err) {
+			return err
+		}
+		pause := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			pause.Stop()
-			return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
+			return fmt.Errorf("%w: %w", ErrUnknown, err)
 		case <-pause.C:
 		}
 	}

@@ -28,20 +28,21 @@ type Record struct {
 // to replay, in order. Each is verified before it is handed out; a *CorruptError
 // ends the recovery at what is missing or damaged. Its time grows with the
 // snapshot and the log behind it, not with what was ever appended. Neither function
-// may call the Log.
+// may call the Log. A lost connection is made anew until ctx ends.
 func (l *Log) Recover(ctx context.Context, restore func(io.Reader) error, replay func(Record) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.link.connect(ctx); err != nil {
-		return err
-	}
 	seq, epoch, err := l.restore(ctx, restore)
 	if err != nil {
 		return err
 	}
 	for seq < l.seq {
 		from := strconv.FormatUint(seq+1, 10) + "-0"
-		page, err := l.link.conn.XRangeN(ctx, l.log, from, strconv.FormatUint(l.seq, 10)+"-0", recoverPage).Result()
+		var page []redis.XMessage
+		err := l.link.read(ctx, func(c *redis.Conn) (err error) {
+			page, err = c.XRangeN(ctx, l.log, from, strconv.FormatUint(l.seq, 10)+"-0", recoverPage).Result()
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -100,7 +101,11 @@ func (l *Log) verify(m redis.XMessage, seq, epoch uint64) (Record, error) {
 
 // restore hands out the snapshot and answers what it covers; 0 without one.
 func (l *Log) restore(ctx context.Context, restore func(io.Reader) error) (seq, epoch uint64, err error) {
-	head, err := l.link.conn.HMGet(ctx, l.snap, "seq", "epoch", "chunks", "digest").Result()
+	var head []any
+	err = l.link.read(ctx, func(c *redis.Conn) (err error) {
+		head, err = c.HMGet(ctx, l.snap, "seq", "epoch", "chunks", "digest").Result()
+		return err
+	})
 	if err != nil {
 		return 0, 0, err
 	}
@@ -143,7 +148,11 @@ func (r *chunkReader) Read(p []byte) (int, error) {
 			}
 			return 0, io.EOF
 		}
-		b, err := r.log.link.conn.HGet(r.ctx, r.log.snap, strconv.FormatUint(r.next, 10)).Bytes()
+		var b []byte
+		err := r.log.link.read(r.ctx, func(c *redis.Conn) (err error) {
+			b, err = c.HGet(r.ctx, r.log.snap, strconv.FormatUint(r.next, 10)).Bytes()
+			return err
+		})
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return 0, err
 		}
