@@ -15,6 +15,9 @@ var (
 	ErrUnknown = errors.New("outcome unknown: Redis has not confirmed")
 	// ErrPending: an earlier append is unsettled; call Resolve first.
 	ErrPending = errors.New("an earlier append is unsettled: call Resolve first")
+	// ErrExhausted: sequence or epoch has reached 2^53-1, the last number that is
+	// exact in a script; nothing more is appended.
+	ErrExhausted = errors.New("sequence or epoch has reached 2^53-1: move the queue to a new partition")
 	// ErrNothingPending: Resolve was called with no append unsettled.
 	ErrNothingPending = errors.New("no append is unsettled")
 )

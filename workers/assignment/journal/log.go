@@ -3,9 +3,11 @@ package journal
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -41,8 +43,12 @@ func (o Options) validate() error {
 	return nil
 }
 
+// maxExact is the last number that a script's arithmetic holds exactly: Lua numbers
+// are doubles. An owner refuses to go beyond it.
+const maxExact = 1<<53 - 1
+
 // Log is one owner's hold on one partition. Its methods may be called from
-// several goroutines and run one after the other.
+// several goroutines and run one after the other; Renew alone waits for none.
 type Log struct {
 	opts                   Options
 	owner, log, snap, next string
@@ -55,7 +61,16 @@ type Log struct {
 	buf     []byte
 	sum     uint32
 	pending bool
-	fenced  bool
+	fenced  atomic.Bool
+
+	// The lease has a connection of its own, so that a slow append, snapshot or
+	// recovery does not lose it. That is safe: a renewal checks the epoch in its
+	// script and writes the lease's field only, so in whatever order Redis runs it
+	// and an append, each is refused once somebody has taken over, and neither
+	// changes what the other checks (epoch and sequence). A renewal that overtakes
+	// an append only puts off the next takeover.
+	leaseMu   sync.Mutex
+	leaseLink link
 }
 
 // Takeover takes a partition that is free or whose lease has run out by Redis
@@ -69,6 +84,7 @@ func Takeover(ctx context.Context, opts Options) (*Log, error) {
 	tag := fmt.Sprintf("{p%d}:", opts.Partition)
 	l := &Log{opts: opts, owner: tag + "owner", log: tag + "log", snap: tag + "snap", next: tag + "snap:new"}
 	l.link = link{client: opts.Client, key: l.owner, replicas: opts.Replicas}
+	l.leaseLink = l.link
 	reply, err := l.link.run(ctx, takeoverScript, []string{l.owner, l.log, l.snap}, opts.Name, opts.Lease.Milliseconds(), rand.Text())
 	if err != nil {
 		l.link.close()
@@ -79,6 +95,9 @@ func Takeover(ctx context.Context, opts Options) (*Log, error) {
 		l.link.close()
 		left, _ := reply[2].(int64)
 		return nil, &HeldError{fmt.Sprint(reply[1]), time.Duration(left) * time.Millisecond}
+	case "exhausted":
+		l.link.close()
+		return nil, fmt.Errorf("%s: %w", l.owner, ErrExhausted)
 	case "damaged":
 		l.link.close()
 		return nil, &CorruptError{fmt.Sprint(reply[1]), 0, "its last entries are gone, and " + l.owner + " too: restore the partition's keys from a backup, or delete them all to begin anew"}
@@ -102,10 +121,12 @@ func (l *Log) Append(ctx context.Context, records [][]byte) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch size := codec.Size(records); {
-	case l.fenced:
+	case l.fenced.Load():
 		return 0, ErrFenced
 	case l.pending:
 		return 0, ErrPending
+	case l.seq >= maxExact:
+		return 0, ErrExhausted
 	case len(records) == 0 || len(records) > codec.MaxRecords:
 		return 0, fmt.Errorf("records: %d in a batch: want 1 to %d, for example 500", len(records), codec.MaxRecords)
 	case size > codec.MaxBytes:
@@ -127,17 +148,18 @@ func (l *Log) Resolve(ctx context.Context) (uint64, error) {
 
 func (l *Log) send(ctx context.Context) (uint64, error) {
 	l.pending = true
-	if err := l.call(ctx, appendScript, []string{l.owner, l.log, l.snap}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf); err != nil {
+	err := l.call(ctx, &l.link, appendScript, []string{l.owner, l.log, l.snap}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf)
+	l.pending = err != nil && !errors.Is(err, ErrFenced)
+	if err != nil {
 		return 0, err
 	}
-	l.pending = false
 	l.seq++
 	return l.seq, nil
 }
 
 // call runs a script that answers ok, fenced, lost or gap.
-func (l *Log) call(ctx context.Context, s *redis.Script, keys []string, args ...any) error {
-	reply, err := l.link.run(ctx, s, keys, args...)
+func (l *Log) call(ctx context.Context, to *link, s *redis.Script, keys []string, args ...any) error {
+	reply, err := to.run(ctx, s, keys, args...)
 	if err != nil {
 		return err
 	}
@@ -149,27 +171,36 @@ func (l *Log) call(ctx context.Context, s *redis.Script, keys []string, args ...
 	case "gap":
 		return &CorruptError{l.log, l.seq, fmt.Sprintf("was acknowledged, but Redis knows no sequence after %v", reply[1])}
 	}
-	l.fenced, l.pending = true, false
+	l.fenced.Store(true)
 	return fmt.Errorf("%w: epoch is %v, ours was %d", ErrFenced, reply[1], l.epoch)
 }
 
-// Renew extends the lease by its term from now, by Redis time.
+// Renew extends the lease by its term from now, by Redis time. It does not wait
+// for an append, a snapshot or a recovery that is under way.
 func (l *Log) Renew(ctx context.Context) error { return l.lease(ctx, l.opts.Lease) }
 
-// Release frees the partition for the next owner at once.
-func (l *Log) Release(ctx context.Context) error { return l.lease(ctx, 0) }
-
-func (l *Log) lease(ctx context.Context, term time.Duration) error {
+// Release frees the partition for the next owner at once, behind an append that
+// is under way.
+func (l *Log) Release(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.call(ctx, leaseScript, []string{l.owner, l.log, l.snap}, l.epoch, term.Milliseconds())
+	return l.lease(ctx, 0)
 }
 
-// Close gives the connection back. It does not release the partition.
+func (l *Log) lease(ctx context.Context, term time.Duration) error {
+	l.leaseMu.Lock()
+	defer l.leaseMu.Unlock()
+	return l.call(ctx, &l.leaseLink, leaseScript, []string{l.owner, l.log, l.snap}, l.epoch, term.Milliseconds())
+}
+
+// Close gives the connections back. It does not release the partition.
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.link.close()
+	l.leaseMu.Lock()
+	defer l.leaseMu.Unlock()
+	l.leaseLink.close()
 }
 
 // Durability says in a few words what an acknowledged append survives.

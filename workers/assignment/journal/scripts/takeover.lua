@@ -1,6 +1,6 @@
 -- KEYS owner, log, snap. ARGV name of the taker, lease in ms, its nonce.
 -- Answers {'ok', epoch, seq of the takeover record}, {'held', name, ms left} or
--- {'damaged', key that lost entries}.
+-- {'damaged', key that lost entries} or {'exhausted'}.
 local now = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'name', 'until', 'nonce')
 local t = redis.call('TIME')
 local ms = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -18,6 +18,8 @@ if not (epoch and seq) then
   epoch, seq, key = told(KEYS[2], KEYS[3])
   if not epoch then return {'damaged', key} end
 end
+-- 2^53-1: beyond it a Lua number is no longer exact.
+if epoch >= 9007199254740991 or seq >= 9007199254740991 then return {'exhausted'} end
 epoch, seq = string.format('%.0f', epoch + 1), string.format('%.0f', seq + 1)
 -- Redis has no CRC32C for scripts: this record's digest is a SHA-1.
 redis.call('XADD', KEYS[2], seq .. '-0', 'e', epoch, 'd', redis.sha1hex(seq .. ':' .. epoch .. ':' .. ARGV[1]), 't', ARGV[1])
