@@ -15,8 +15,8 @@ const (
 	// trafficWait is how long users have to find a new replica before the probe does.
 	trafficWait = 5 * time.Second
 	// supplyFor is how long the probe sends what users did not.
-	supplyFor = 10 * time.Second
-	// supplyTries of the wanted number are sent, because a proxy spreads them over
+	supplyFor = 5 * time.Second
+	// supplyMargin times the wanted number are sent, because a proxy spreads them over
 	// all replicas and a queue over all workers.
 	supplyMargin = 2
 )

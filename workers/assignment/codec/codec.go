@@ -3,8 +3,9 @@
 //
 //	version 1 byte | epoch 8 | sequence 8 | count 4 | count × (length 4, bytes) | CRC32C 4
 //
-// All numbers are big-endian. The checksum covers everything before it, so a
-// batch that was moved to another sequence or epoch does not decode.
+// All numbers are big-endian. The checksum covers everything before it, epoch and
+// sequence too: a batch whose header was changed does not decode. One that was
+// moved whole does, and says where it belongs: the reader compares.
 package codec
 
 import (

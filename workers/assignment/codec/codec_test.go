@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,6 +49,34 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			var typed *Error
 			require.ErrorAs(t, err, &typed)
+			return
+		}
+		again, _ := Append(nil, got.Epoch, got.Seq, got.Records)
+		require.Equal(t, b, again)
+	})
+}
+
+// FuzzDecodeBehindSum gives each input the checksum that it needs, so that what
+// lies behind the checksum is reached.
+func FuzzDecodeBehindSum(f *testing.F) {
+	b, _ := Append(nil, 3, 7, [][]byte{[]byte("a"), nil, make([]byte, 300)})
+	body := b[1 : len(b)-trailer]
+	f.Add(body)
+	f.Add(body[:len(body)-1])
+	f.Add(append(bytes.Clone(body), 0))
+	for _, at := range []int{header - 5, header - 4, header - 1, header} {
+		harmed := bytes.Clone(body)
+		harmed[at] ^= 0xff
+		f.Add(harmed)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b := append([]byte{Version}, body...)
+		b = binary.BigEndian.AppendUint32(b, Checksum(b))
+		got, err := Decode(b)
+		if err != nil {
+			var typed *Error
+			require.ErrorAs(t, err, &typed)
+			require.NotEqual(t, Sum, typed.Problem)
 			return
 		}
 		again, _ := Append(nil, got.Epoch, got.Seq, got.Records)

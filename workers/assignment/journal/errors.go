@@ -8,13 +8,16 @@ import (
 
 // What a caller must tell apart.
 var (
-	// ErrFenced: another owner has taken over, which Redis knows by a higher epoch; step down. What this owner appended and
-	// had acknowledged stands; nothing more of it will be taken.
+	// ErrFenced: a later owner has taken over, or holds the sequence; step down. A
+	// lost owner key is a *CorruptError instead.
 	ErrFenced = errors.New("fenced: the partition has another owner")
 	// ErrUnknown: the context ended before Redis confirmed; Resolve tells.
 	ErrUnknown = errors.New("outcome unknown: Redis has not confirmed")
 	// ErrPending: an earlier append is unsettled; call Resolve first.
 	ErrPending = errors.New("an earlier append is unsettled: call Resolve first")
+	// ErrExhausted: sequence or epoch has reached 2^53-1, the last number that is
+	// exact in a script; nothing more is appended.
+	ErrExhausted = errors.New("sequence or epoch has reached 2^53-1: move the queue to a new partition")
 	// ErrNothingPending: Resolve was called with no append unsettled.
 	ErrNothingPending = errors.New("no append is unsettled")
 )
@@ -29,7 +32,8 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("partition is held by %s for another %s", e.Name, e.Left)
 }
 
-// CorruptError names a record or snapshot part that is missing or damaged.
+// CorruptError names a record, a snapshot part or an owner key that is missing or
+// damaged.
 type CorruptError struct {
 	Key string
 	Seq uint64
@@ -39,16 +43,3 @@ type CorruptError struct {
 func (e *CorruptError) Error() string {
 	return fmt.Sprintf("%s, sequence %d: %s", e.Key, e.Seq, e.Why)
 }
-
-// RefusedError is an answer of Redis that trying again does not change: wrong
-// password or rights, a key of another type, a script that it does not understand.
-type RefusedError struct {
-	Key string
-	Err error
-}
-
-func (e *RefusedError) Error() string {
-	return fmt.Sprintf("Redis refuses to work on %s: %v; see the user's rights, the password, and what else uses keys of this name", e.Key, e.Err)
-}
-
-func (e *RefusedError) Unwrap() error { return e.Err }

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,17 +21,22 @@ var (
 	flipScript     = load("flip")
 )
 
-// load reads an embedded script; a missing one is a mistake of the build.
+// load reads an embedded script behind what all share; a missing one is a mistake of the build.
 func load(name string) *redis.Script {
 	b, err := scriptFiles.ReadFile("scripts/" + name + ".lua")
 	if err != nil {
 		panic(fmt.Sprintf("embedded script: %v", err))
 	}
-	return redis.NewScript(string(b))
+	told, err := scriptFiles.ReadFile("scripts/told.lua")
+	if err != nil {
+		panic(fmt.Sprintf("embedded script: %v", err))
+	}
+	return redis.NewScript(string(told) + string(b))
 }
 
 const (
-	retryPause  = 20 * time.Millisecond
+	retryFirst  = 10 * time.Millisecond
+	retryMax    = 320 * time.Millisecond // a fraction of a failover's seconds
 	waitTimeout = 500 * time.Millisecond // below the clients' read timeout of 1 s
 )
 
@@ -72,58 +76,48 @@ func (l *link) close() {
 
 // run repeats a script until Redis, and the replicas that were asked for, have
 // confirmed it, or ctx ends. Every script here may be repeated.
-func (l *link) run(ctx context.Context, s *redis.Script, keys []string, args ...any) ([]any, error) {
+func (l *link) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (reply []any, err error) {
 	full := false
-	for {
-		reply, err := l.once(ctx, s, full, keys, args)
-		if err == nil {
-			return reply, nil
+	err = l.again(ctx, func() error {
+		reply, err = l.once(ctx, s, full, keys, args)
+		if redis.HasErrorPrefix(err, "NOSCRIPT") {
+			full = true
+			reply, err = l.once(ctx, s, full, keys, args)
 		}
-		full = redis.HasErrorPrefix(err, "NOSCRIPT")
-		if full {
-			continue
-		}
-		if err := l.again(ctx, err); err != nil {
-			return nil, err
-		}
-	}
+		return err
+	})
+	return reply, err
 }
 
-// read repeats a look until Redis answers, or ctx ends.
-func (l *link) read(ctx context.Context, look func(*redis.Conn) error) error {
-	for {
-		err := l.connect(ctx)
-		if err == nil {
-			err = look(l.conn)
+// read repeats a read until Redis answers or ctx ends.
+func (l *link) read(ctx context.Context, do func(*redis.Conn) error) error {
+	return l.again(ctx, func() error {
+		if err := l.connect(ctx); err != nil {
+			return err
 		}
+		return do(l.conn)
+	})
+}
+
+// again repeats what may be repeated, each time on a new connection to whoever
+// is the master by then, and after a pause that doubles up to retryMax.
+func (l *link) again(ctx context.Context, do func() error) error {
+	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
+		err := do()
 		if err == nil || errors.Is(err, redis.Nil) {
 			return err
 		}
-		if err := l.again(ctx, err); err != nil {
+		l.close()
+		if err = judge(l.key, err); !repeatable(err) {
 			return err
 		}
-	}
-}
-
-// passing are answers of Redis that go by: it loads, fails over, has no replica or
-// no memory for now, or another node has the slot.
-var passing = []string{"LOADING", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "READONLY", "MASTERDOWN", "NOREPLICAS", "OOM", "BUSY"}
-
-// again gives the connection up and waits for the next try. It answers what ends the
-// tries: an answer that stays, or ctx.
-func (l *link) again(ctx context.Context, err error) error {
-	var answer redis.Error
-	if errors.As(err, &answer) && !slices.ContainsFunc(passing, func(p string) bool { return redis.HasErrorPrefix(err, p) }) {
-		return &RefusedError{l.key, err}
-	}
-	l.close()
-	pause := time.NewTimer(retryPause)
-	defer pause.Stop()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", ErrUnknown, err)
-	case <-pause.C:
-		return nil
+		pause := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return fmt.Errorf("%w: %w", ErrUnknown, err)
+		case <-pause.C:
+		}
 	}
 }
 

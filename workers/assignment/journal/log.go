@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -42,15 +43,12 @@ func (o Options) validate() error {
 	return nil
 }
 
-// maxSeq bounds sequences and epochs: scripts in Redis know numbers as doubles,
-// which are exact up to here. At a million appends a second it lasts 285 years.
-const maxSeq = 1<<53 - 1
+// maxExact is the last number that a script's arithmetic holds exactly: Lua numbers
+// are doubles. An owner refuses to go beyond it.
+const maxExact = 1<<53 - 1
 
 // Log is one owner's hold on one partition. Its methods may be called from
-// several goroutines and run one after the other, Renew and Release excepted: they
-// have a connection of their own, so that a slow append does not cost the lease.
-// That is safe because the lease is liveness only: an append is judged by epoch and
-// sequence, however the two overtake each other.
+// several goroutines and run one after the other; Renew alone waits for none.
 type Log struct {
 	opts                   Options
 	owner, log, snap, next string
@@ -63,14 +61,22 @@ type Log struct {
 	buf     []byte
 	sum     uint32
 	pending bool
+	fenced  atomic.Bool
 
+	// The lease has a connection of its own, so that a slow append, snapshot or
+	// recovery does not lose it. That is safe: a renewal checks the epoch in its
+	// script and writes the lease's field only, so in whatever order Redis runs it
+	// and an append, each is refused once somebody has taken over, and neither
+	// changes what the other checks (epoch and sequence). A renewal that overtakes
+	// an append only puts off the next takeover.
 	leaseMu   sync.Mutex
 	leaseLink link
-	fenced    atomic.Bool
 }
 
 // Takeover takes a partition that is free or whose lease has run out by Redis
-// time; a *HeldError says that it is neither.
+// time; a *HeldError says that it is neither. Where the owner key was lost, it goes
+// on from the log's last sequence and epoch; a *CorruptError says that the log no
+// longer tells them.
 func Takeover(ctx context.Context, opts Options) (*Log, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
@@ -78,27 +84,29 @@ func Takeover(ctx context.Context, opts Options) (*Log, error) {
 	tag := fmt.Sprintf("{p%d}:", opts.Partition)
 	l := &Log{opts: opts, owner: tag + "owner", log: tag + "log", snap: tag + "snap", next: tag + "snap:new"}
 	l.link = link{client: opts.Client, key: l.owner, replicas: opts.Replicas}
-	// No replica needs to confirm a lease: one that a failover forgets ends early, which costs a takeover.
-	l.leaseLink = link{client: opts.Client, key: l.owner}
+	l.leaseLink = l.link
 	reply, err := l.link.run(ctx, takeoverScript, []string{l.owner, l.log, l.snap}, opts.Name, opts.Lease.Milliseconds(), rand.Text())
 	if err != nil {
 		l.link.close()
 		return nil, err
 	}
-	if reply[0] == "held" {
+	switch reply[0] {
+	case "held":
 		l.link.close()
 		left, _ := reply[2].(int64)
 		return nil, &HeldError{fmt.Sprint(reply[1]), time.Duration(left) * time.Millisecond}
+	case "exhausted":
+		l.link.close()
+		return nil, fmt.Errorf("%s: %w", l.owner, ErrExhausted)
+	case "damaged":
+		l.link.close()
+		return nil, &CorruptError{fmt.Sprint(reply[1]), 0, "its last entries are gone, and " + l.owner + " too: restore the partition's keys from a backup, or delete them all to begin anew"}
 	}
 	if l.epoch, err = strconv.ParseUint(fmt.Sprint(reply[1]), 10, 64); err != nil {
 		return nil, err
 	}
 	if l.first, err = strconv.ParseUint(fmt.Sprint(reply[2]), 10, 64); err != nil {
 		return nil, err
-	}
-	if max(l.epoch, l.first) > maxSeq {
-		l.link.close()
-		return nil, &CorruptError{l.owner, l.first, fmt.Sprintf("epoch or sequence is beyond %d, where Redis no longer counts exactly", maxSeq)}
 	}
 	l.seq = l.first
 	return l, nil
@@ -115,10 +123,10 @@ func (l *Log) Append(ctx context.Context, records [][]byte) (uint64, error) {
 	switch size := codec.Size(records); {
 	case l.fenced.Load():
 		return 0, ErrFenced
-	case l.seq == maxSeq:
-		return 0, &CorruptError{l.owner, l.seq, "is the last sequence that Redis counts exactly"}
 	case l.pending:
 		return 0, ErrPending
+	case l.seq >= maxExact:
+		return 0, ErrExhausted
 	case len(records) == 0 || len(records) > codec.MaxRecords:
 		return 0, fmt.Errorf("records: %d in a batch: want 1 to %d, for example 500", len(records), codec.MaxRecords)
 	case size > codec.MaxBytes:
@@ -139,8 +147,9 @@ func (l *Log) Resolve(ctx context.Context) (uint64, error) {
 }
 
 func (l *Log) send(ctx context.Context) (uint64, error) {
-	err := l.call(ctx, &l.link, appendScript, []string{l.owner, l.log}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf)
-	l.pending = err != nil && !l.fenced.Load()
+	l.pending = true
+	err := l.call(ctx, &l.link, appendScript, []string{l.owner, l.log, l.snap}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf)
+	l.pending = err != nil && !errors.Is(err, ErrFenced)
 	if err != nil {
 		return 0, err
 	}
@@ -148,37 +157,43 @@ func (l *Log) send(ctx context.Context) (uint64, error) {
 	return l.seq, nil
 }
 
-// call runs a script that answers ok, fenced, gap or lost.
-func (l *Log) call(ctx context.Context, over *link, s *redis.Script, keys []string, args ...any) error {
-	reply, err := over.run(ctx, s, keys, args...)
+// call runs a script that answers ok, fenced, lost or gap.
+func (l *Log) call(ctx context.Context, to *link, s *redis.Script, keys []string, args ...any) error {
+	reply, err := to.run(ctx, s, keys, args...)
 	if err != nil {
 		return err
 	}
 	switch reply[0] {
 	case "ok":
 		return nil
+	case "lost":
+		return &CorruptError{l.owner, l.seq, fmt.Sprintf("the key has no epoch (deleted or evicted), and the log, which ends at sequence %v, has no later owner: take over again", reply[1])}
 	case "gap":
 		return &CorruptError{l.log, l.seq, fmt.Sprintf("was acknowledged, but Redis knows no sequence after %v", reply[1])}
-	case "lost":
-		return &CorruptError{l.owner, l.first, "is gone; take the partition over again, which goes on after the log's last entry"}
 	}
 	l.fenced.Store(true)
 	return fmt.Errorf("%w: epoch is %v, ours was %d", ErrFenced, reply[1], l.epoch)
 }
 
-// Renew extends the lease by its term from now, by Redis time.
+// Renew extends the lease by its term from now, by Redis time. It does not wait
+// for an append, a snapshot or a recovery that is under way.
 func (l *Log) Renew(ctx context.Context) error { return l.lease(ctx, l.opts.Lease) }
 
-// Release frees the partition for the next owner at once.
-func (l *Log) Release(ctx context.Context) error { return l.lease(ctx, 0) }
+// Release frees the partition for the next owner at once, behind an append that
+// is under way.
+func (l *Log) Release(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lease(ctx, 0)
+}
 
 func (l *Log) lease(ctx context.Context, term time.Duration) error {
 	l.leaseMu.Lock()
 	defer l.leaseMu.Unlock()
-	return l.call(ctx, &l.leaseLink, leaseScript, []string{l.owner}, l.epoch, term.Milliseconds())
+	return l.call(ctx, &l.leaseLink, leaseScript, []string{l.owner, l.log, l.snap}, l.epoch, term.Milliseconds())
 }
 
-// Close gives the connection back. It does not release the partition.
+// Close gives the connections back. It does not release the partition.
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,11 +210,11 @@ func (l *Log) Durability(ctx context.Context) (string, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var said map[string]string
-	if err := l.link.read(ctx, func(c *redis.Conn) (err error) {
-		said, err = c.ConfigGet(ctx, "append*").Result()
-		return err
-	}); err != nil {
+	if err := l.link.connect(ctx); err != nil {
+		return "", err
+	}
+	said, err := l.link.conn.ConfigGet(ctx, "append*").Result()
+	if err != nil {
 		return "", err
 	}
 	if said["appendonly"] != "yes" {

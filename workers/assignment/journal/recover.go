@@ -28,7 +28,7 @@ type Record struct {
 // to replay, in order. Each is verified before it is handed out; a *CorruptError
 // ends the recovery at what is missing or damaged. Its time grows with the
 // snapshot and the log behind it, not with what was ever appended. Neither function
-// may call the Log.
+// may call the Log. A lost connection is made anew until ctx ends.
 func (l *Log) Recover(ctx context.Context, restore func(io.Reader) error, replay func(Record) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,10 +39,11 @@ func (l *Log) Recover(ctx context.Context, restore func(io.Reader) error, replay
 	for seq < l.seq {
 		from := strconv.FormatUint(seq+1, 10) + "-0"
 		var page []redis.XMessage
-		if err := l.link.read(ctx, func(c *redis.Conn) (err error) {
+		err := l.link.read(ctx, func(c *redis.Conn) (err error) {
 			page, err = c.XRangeN(ctx, l.log, from, strconv.FormatUint(l.seq, 10)+"-0", recoverPage).Result()
 			return err
-		}); err != nil {
+		})
+		if err != nil {
 			return err
 		}
 		if len(page) == 0 {
@@ -101,10 +102,11 @@ func (l *Log) verify(m redis.XMessage, seq, epoch uint64) (Record, error) {
 // restore hands out the snapshot and answers what it covers; 0 without one.
 func (l *Log) restore(ctx context.Context, restore func(io.Reader) error) (seq, epoch uint64, err error) {
 	var head []any
-	if err := l.link.read(ctx, func(c *redis.Conn) (err error) {
+	err = l.link.read(ctx, func(c *redis.Conn) (err error) {
 		head, err = c.HMGet(ctx, l.snap, "seq", "epoch", "chunks", "digest").Result()
 		return err
-	}); err != nil {
+	})
+	if err != nil {
 		return 0, 0, err
 	}
 	if head[0] == nil && head[3] == nil {

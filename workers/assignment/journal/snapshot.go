@@ -35,7 +35,7 @@ func (l *Log) Snapshot(ctx context.Context, seq uint64, state io.Reader) error {
 		}
 		chunk := binary.BigEndian.AppendUint32(buf[:n], codec.Checksum(buf[:n]))
 		sums = append(sums, chunk[n:]...)
-		if err := l.call(ctx, &l.link, chunkScript, []string{l.owner, l.next}, l.epoch, chunks, chunk); err != nil {
+		if err := l.call(ctx, &l.link, chunkScript, []string{l.owner, l.log, l.snap, l.next}, l.epoch, chunks, chunk); err != nil {
 			return err
 		}
 		chunks++
@@ -43,6 +43,6 @@ func (l *Log) Snapshot(ctx context.Context, seq uint64, state io.Reader) error {
 			break
 		}
 	}
-	return l.call(ctx, &l.link, flipScript, []string{l.owner, l.snap, l.next, l.log},
+	return l.call(ctx, &l.link, flipScript, []string{l.owner, l.log, l.snap, l.next},
 		l.epoch, seq, l.epoch, chunks, fmt.Sprintf("%08x", codec.Checksum(sums)))
 }

@@ -1,8 +1,8 @@
--- KEYS owner, log. ARGV epoch, seq, digest, blob.
--- Answers {'ok'}, {'fenced', epoch now}, {'gap', last sequence} or {'lost'} without an owner key.
+-- KEYS owner, log, snap. ARGV epoch, seq, digest, blob.
+-- Answers {'ok'}, {'fenced', epoch now}, {'lost', last sequence} or {'gap', last sequence}.
 local now = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
-if not now[1] then return {'lost'} end
-local last = tonumber(now[2] or '0')
+if not (now[1] and now[2]) then return lost(ARGV[1], KEYS[2], KEYS[3]) end
+local last = tonumber(now[2])
 local seq = tonumber(ARGV[2])
 if seq <= last then
   -- A retry after a lost reply, or a sequence that somebody else has taken.
@@ -15,7 +15,7 @@ if seq <= last then
   return {'fenced', now[1]}
 end
 if now[1] ~= ARGV[1] then return {'fenced', now[1]} end
-if seq ~= last + 1 then return {'gap', now[2] or '0'} end
+if seq ~= last + 1 then return {'gap', now[2]} end
 redis.call('XADD', KEYS[2], ARGV[2] .. '-0', 'e', ARGV[1], 'd', ARGV[3], 'b', ARGV[4])
 redis.call('HSET', KEYS[1], 'seq', ARGV[2])
 return {'ok'}

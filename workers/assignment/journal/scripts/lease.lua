@@ -1,6 +1,7 @@
--- KEYS owner. ARGV epoch, lease in ms; 0 releases. Answers {'ok'}, {'fenced', epoch now} or {'lost'} without an owner key.
+-- KEYS owner, log, snap. ARGV epoch, lease in ms; 0 releases.
+-- Answers {'ok'}, {'fenced', epoch now} or {'lost', last sequence}.
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then return {'lost'} end
+if not epoch then return lost(ARGV[1], KEYS[2], KEYS[3]) end
 if epoch ~= ARGV[1] then return {'fenced', epoch} end
 local t = redis.call('TIME')
 local till = '0'
