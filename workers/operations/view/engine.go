@@ -10,9 +10,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/leanvibe/hive/activities/docker"
 )
 
 // Labels that compose, and we as compose does, put on each container.
@@ -81,6 +85,35 @@ func (e *Engine) Containers(ctx context.Context, project string) ([]Container, e
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name))
 	})
 	return out, nil
+}
+
+// judge runs the checks of those that the engine has not judged yet: its first verdict comes after an interval, and
+// what has just been brought up well shall not look ill until then.
+func (e *Engine) judge(ctx context.Context, found []Container) error {
+	const atOnce = 8
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i := range found {
+		c := &found[i]
+		if c.State != container.StateRunning || c.Health != container.Starting {
+			continue
+		}
+		group.Go(func() error {
+			full, err := e.api.ContainerInspect(ctx, c.ID)
+			if errdefs.IsNotFound(err) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("inspect %s: %w", c.Name, err)
+			}
+			own := docker.OwnCheck{API: e.api}
+			if own.Unhealthy(ctx, full) == "" {
+				c.Health = container.Healthy
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // health reads the verdict out of the engine's sentence: the list answers it nowhere else before API 1.52.

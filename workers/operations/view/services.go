@@ -62,6 +62,9 @@ func (e *Engine) services(ctx context.Context, project *types.Project) ([]Servic
 	if err != nil {
 		return nil, err
 	}
+	if err := e.judge(ctx, containers); err != nil {
+		return nil, err
+	}
 	rows := map[string]*Service{}
 	for name, s := range project.Services {
 		rows[name] = &Service{Project: project.Name, Name: name, Desired: s.GetScale(), Image: s.Image, Once: once(s)}
