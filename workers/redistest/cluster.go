@@ -3,7 +3,6 @@ package redistest
 import (
 	"context"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -36,9 +35,7 @@ func NewCluster(t testing.TB) *Cluster {
 	for range 6 {
 		ports, err := freePorts(2)
 		require.NoError(t, err)
-		dir, err := os.MkdirTemp("", "redistest")
-		require.NoError(t, err)
-		n := &node{addr: net.JoinHostPort("127.0.0.1", ports[0]), dir: dir, ports: ports}
+		n := &node{addr: net.JoinHostPort("127.0.0.1", ports[0]), dir: t.TempDir(), ports: ports}
 		n.client = redis.NewClient(&redis.Options{Addr: n.addr, MaxRetries: -1})
 		c.nodes = append(c.nodes, n)
 		t.Cleanup(n.end)
@@ -164,7 +161,6 @@ func (n *node) end() {
 		_ = n.cmd.Process.Kill()
 		_ = n.cmd.Wait()
 	}
-	_ = os.RemoveAll(n.dir)
 }
 
 func wait(t testing.TB, what string, ok func(context.Context) bool) {

@@ -54,7 +54,7 @@ func TestTakeoverAfterALostOwnerKey(t *testing.T) {
 	require.NoError(t, c.Del(t.Context(), a.owner).Err())
 	b := take(t, c, "b", 0)
 	require.EqualValues(t, 2, b.Epoch())
-	require.EqualValues(t, seq+1, b.seq)
+	require.Equal(t, seq+1, b.seq)
 	snap, got := contents(t, b)
 	require.Equal(t, "state", snap)
 	require.Empty(t, got)

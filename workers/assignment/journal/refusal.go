@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ErrRefusing: Redis takes no writes for now (memory full, or no replica in
-// reach); nothing is acknowledged. It comes with ErrUnknown: call Resolve again.
+// ErrRefusing says that Redis takes no writes for now (memory full, or no replica
+// in reach); nothing is acknowledged. It comes with ErrUnknown: call Resolve again.
 var ErrRefusing = errors.New("Redis takes no writes for now: nothing is acknowledged, try again")
 
 // RefusedError is a refusal that repeating does not change: the key, what Redis
