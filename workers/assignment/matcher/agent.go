@@ -1,6 +1,9 @@
 package matcher
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // MaxCapacity bounds the tasks that one agent may hold.
 const MaxCapacity = 4096
@@ -11,20 +14,24 @@ type AgentID uint64
 func (id AgentID) slot() uint32 { return uint32(id) }
 
 // agent is one slot of the agents' table. Slots with room stand in the list of
-// their load in the pool of their shape; free slots in the free list by next.
+// their load in the pool of their shape; free slots in the free list by next. It is
+// 32 bytes, so that none lies across two cache lines.
 type agent struct {
-	since      uint64 // the step at which load last changed
+	since      uint64 // the step at which it was last listed
 	next, prev uint32
 	generation uint32
-	load       uint32
-	capacity   uint32
-	skill      uint32
+	load       uint16
+	capacity   uint16
+	skill      uint16
 	present    bool
 	paused     bool
 	listed     bool
 }
 
 func (a *agent) hasRoom() bool { return a.present && !a.paused && a.load < a.capacity }
+
+// justFull reports whether one task less would give the agent room.
+func (a *agent) justFull() bool { return !a.paused && a.load == a.capacity }
 
 // list is a first-in-first-out list through next and prev; 0 ends it.
 type list struct{ head, tail uint32 }
@@ -39,6 +46,20 @@ type pool struct {
 	paused  int
 	turn    uint32 // the queue whose turn it is
 	left    uint32 // tasks that remain of its turn
+	// needs are the shapes of tasks that these agents satisfy, ascending: what
+	// skills.fits says, in the form in which a choice goes through it.
+	needs []uint16
+}
+
+// know makes need one of the pool's, or none of them.
+func (p *pool) know(need uint16, fits bool) {
+	at, known := slices.BinarySearch(p.needs, need)
+	switch {
+	case fits && !known:
+		p.needs = slices.Insert(p.needs, at, need)
+	case known && !fits:
+		p.needs = slices.Delete(p.needs, at, at+1)
+	}
 }
 
 // lowest returns the smallest load with an agent; the pool must have one.
@@ -47,11 +68,11 @@ func (p *pool) lowest() uint32 {
 	return uint32(word<<6 + bits.TrailingZeros64(p.loads[word]))
 }
 
-func (p *pool) grow(capacity uint32) {
-	for uint32(len(p.byLoad)) < capacity {
+func (p *pool) grow(capacity int) {
+	for len(p.byLoad) < capacity {
 		p.byLoad = append(p.byLoad, list{})
 	}
-	for uint32(len(p.loads))*64 < capacity {
+	for len(p.loads)*64 < capacity {
 		p.loads = append(p.loads, 0)
 	}
 }
@@ -77,7 +98,8 @@ func (m *Matcher) enlist(i uint32) {
 		l.head = i
 		p.loads[a.load>>6] |= 1 << (a.load & 63)
 		p.summary |= 1 << (a.load >> 6)
-		m.open.set(a.skill)
+		m.open.set(uint32(a.skill))
+		m.openWords |= 1 << (a.skill >> 6)
 	} else {
 		m.agents[l.tail].next = i
 	}
@@ -118,7 +140,10 @@ func (m *Matcher) delist(i uint32) {
 		p.summary &^= 1 << word
 	}
 	if p.summary == 0 {
-		m.open.clear(a.skill)
+		m.open.clear(uint32(a.skill))
+		if m.open[a.skill>>6] == 0 {
+			m.openWords &^= 1 << (a.skill >> 6)
+		}
 	}
 }
 
@@ -126,7 +151,8 @@ func (m *Matcher) delist(i uint32) {
 func (m *Matcher) agentFor(need uint32) uint32 {
 	var best, bestLoad uint32
 	fits := m.needs.fits[need]
-	for w := range (len(m.pools) + 63) / 64 {
+	for words := m.openWords; words != 0; words &= words - 1 {
+		w := bits.TrailingZeros64(words)
 		for word := fits[w] & m.open[w]; word != 0; word &= word - 1 {
 			p := &m.pools[w<<6+bits.TrailingZeros64(word)]
 			load := p.lowest()
@@ -170,9 +196,9 @@ func (m *Matcher) AddAgent(skills Set, capacity int, out []Assignment) (AgentID,
 		m.agents = append(m.agents, agent{})
 	}
 	a := &m.agents[i]
-	*a = agent{generation: a.generation + 1, capacity: uint32(capacity), skill: skill, present: true}
+	*a = agent{generation: a.generation + 1, capacity: uint16(capacity), skill: uint16(skill), present: true}
 	p := &m.pools[skill]
-	p.grow(a.capacity)
+	p.grow(capacity)
 	p.agents++
 	m.stats.Agents++
 	m.enlist(i)
@@ -207,8 +233,8 @@ func (m *Matcher) SetCapacity(id AgentID, capacity int, out []Assignment) ([]Ass
 		return out, err
 	}
 	m.delist(id.slot())
-	a.capacity = uint32(capacity)
-	m.pools[a.skill].grow(a.capacity)
+	a.capacity = uint16(capacity)
+	m.pools[a.skill].grow(capacity)
 	m.enlist(id.slot())
 	return m.fill(id.slot(), out), nil
 }

@@ -35,13 +35,13 @@ func (m *Matcher) Explain(id TaskID) (Explanation, error) {
 	if err != nil {
 		return Explanation{}, err
 	}
-	q := &m.queues[t.queue]
+	q := &m.queues[t.queue()]
 	e := Explanation{
-		Running:  t.state == running,
+		Running:  t.state() == running,
 		Agent:    t.agent(),
 		Queue:    q.name,
-		Priority: int(t.priority),
-		Needs:    m.Capabilities.Names(m.needs.sets[t.need]),
+		Priority: int(t.priority()),
+		Needs:    m.Capabilities.Names(m.needs.sets[t.need()]),
 		Weight:   int(q.weight),
 	}
 	if e.Running {
@@ -55,7 +55,7 @@ func (m *Matcher) Explain(id TaskID) (Explanation, error) {
 			continue
 		}
 		known = known.union(m.skills.sets[s])
-		if !m.needs.fits[t.need].has(uint32(s)) {
+		if !m.needs.fits[t.need()].has(uint32(s)) {
 			continue
 		}
 		e.Able += p.agents
@@ -65,7 +65,7 @@ func (m *Matcher) Explain(id TaskID) (Explanation, error) {
 			rivals[w] |= word
 		}
 	}
-	e.Missing = m.Capabilities.Names(m.needs.sets[t.need].without(known))
+	e.Missing = m.Capabilities.Names(m.needs.sets[t.need()].without(known))
 	for i := range m.queues {
 		if m.competes(&m.queues[i], &rivals) {
 			e.TotalWeight += int(m.queues[i].weight)
@@ -87,14 +87,14 @@ func (m *Matcher) competes(q *queue, needs *shapeBits) bool {
 // ahead counts the tasks of q that the agents of rivals would take before slot i.
 func (m *Matcher) ahead(q *queue, i uint32, rivals *shapeBits) (count int, capped bool) {
 	t := &m.tasks[i]
-	for n := range q.lanes {
-		if q.lanes[n] == 0 || !rivals.has(uint32(n)) {
+	for n, f := range q.fronts {
+		if f.lane == 0 || !rivals.has(uint32(n)) {
 			continue
 		}
-		for _, l := range m.lanes[q.lanes[n]].byPriority {
-			for j := l.head; j != 0 && j != i && m.tasks[j].key <= t.key; j = m.tasks[j].next {
-				if m.tasks[j].key == t.key && m.tasks[j].priority <= t.priority &&
-					!(m.tasks[j].priority == t.priority && n == int(t.need)) {
+		for _, head := range m.lanes[f.lane].heads {
+			for j := head; j != 0 && j != i && m.tasks[j].key <= t.key; j = m.tasks[j].next {
+				o := &m.tasks[j]
+				if o.key == t.key && o.priority() <= t.priority() && !(o.priority() == t.priority() && n == int(t.need())) {
 					continue
 				}
 				if count++; count == maxAhead {

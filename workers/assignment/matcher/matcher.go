@@ -48,7 +48,10 @@ type Matcher struct {
 	needs  shapes // of tasks
 	skills shapes // of agents
 	pools  []pool // by skill
-	open   shapeBits
+	// open are the skills with an agent that has room, openWords which of its words
+	// are not zero: when everybody is full, a submission must not look further.
+	open      shapeBits
+	openWords uint64
 
 	queues    []queue
 	lanes     []lane // slot 0 is no lane
@@ -72,8 +75,8 @@ func New(config Config) (*Matcher, error) {
 	}
 	return &Matcher{
 		config: config,
-		needs:  shapes{number: make(map[Set]uint32)},
-		skills: shapes{number: make(map[Set]uint32)},
+		needs:  shapes{index: newIndex()},
+		skills: shapes{index: newIndex()},
 		lanes:  make([]lane, 1),
 		agents: make([]agent, 1, config.MaxAgents+1),
 		tasks:  make([]task, 1, config.MaxTasks+1),

@@ -19,19 +19,30 @@ type queue struct {
 	name    string
 	weight  uint32
 	waiting int
-	needs   shapeBits // needs with a waiting task
-	keys    []int64   // per need: the smallest key, kept dense because every choice scans it
-	heads   []uint32  // per need: the task with that key
-	lanes   []uint32  // per need: its lane, 0 while nothing waits
+	kinds   int       // how many needs have a waiting task
+	needs   shapeBits // which
+	keys    []int64   // per need: the smallest key, none while nothing waits; dense because every choice scans it
+	fronts  []front   // per need
+}
+
+// front is what of a need's waiting tasks a choice takes.
+type front struct {
+	task uint32 // the one with the smallest key
+	lane uint32 // 0 while nothing waits
 }
 
 // lane holds the waiting tasks of one queue and one need, by priority. Arrivals
-// never decrease, so each list is in order of key by construction.
+// never decrease, so each list is in order of key by construction. It is three cache
+// lines: a choice touches the first two, a submission behind others the third.
 type lane struct {
 	// keys are those of the heads, none for an empty list: the tasks themselves
 	// are scattered over memory, and a choice must not fetch one per priority.
-	keys       [MaxPriority + 1]int64
-	byPriority [MaxPriority + 1]list
+	keys  [MaxPriority + 1]int64
+	heads [MaxPriority + 1]uint32
+	best  uint8 // the priority that comes first
+	_     [7]byte
+	tails [MaxPriority + 1]uint32 // 0 for an empty list
+	_     [24]byte
 }
 
 // emptyLane is what a lane is while nothing waits in it.
@@ -56,125 +67,169 @@ func (m *Matcher) AddQueue(name string, weight int) (QueueID, error) {
 }
 
 // enqueue puts task slot i behind those of its lane and priority, or before them.
-func (m *Matcher) enqueue(i uint32, front bool) {
+func (m *Matcher) enqueue(i uint32, ahead bool) {
 	t := &m.tasks[i]
-	q := &m.queues[t.queue]
-	for int(t.need) >= len(q.keys) {
+	q, need, p := &m.queues[t.queue()], t.need(), t.priority()
+	for int(need) >= len(q.keys) {
 		q.keys = append(q.keys, none)
-		q.heads = append(q.heads, 0)
-		q.lanes = append(q.lanes, 0)
+		q.fronts = append(q.fronts, front{})
 	}
-	if q.lanes[t.need] == 0 {
-		q.lanes[t.need] = m.takeLane()
-		q.needs.set(uint32(t.need))
+	f := &q.fronts[need]
+	if f.lane == 0 {
+		f.lane = m.takeLane()
+		q.needs.set(need)
+		q.kinds++
 	}
-	ln := &m.lanes[q.lanes[t.need]]
-	l := &ln.byPriority[t.priority]
-	t.state, t.next, t.prev = waiting, 0, 0
-	switch {
-	case l.head == 0:
-		l.head, l.tail = i, i
-		m.setHead(q, t.need, ln, t.priority, t.key)
-	case front:
+	ln := &m.lanes[f.lane]
+	t.wait()
+	switch tail := ln.tails[p]; {
+	case tail == 0:
+		ln.tails[p] = i
+		m.setHead(q, need, ln, p, i, t.key)
+	case ahead:
 		// Order by construction: a returned task is no later than the head.
-		t.key = min(t.key, ln.keys[t.priority])
-		t.next, m.tasks[l.head].prev, l.head = l.head, i, i
-		m.setHead(q, t.need, ln, t.priority, t.key)
+		t.key = min(t.key, ln.keys[p])
+		t.next, t.nextKey = ln.heads[p], ln.keys[p]
+		m.tasks[t.next].prev = i
+		m.setHead(q, need, ln, p, i, t.key)
 	default:
-		t.prev, m.tasks[l.tail].next, l.tail = l.tail, i, i
+		t.prev, ln.tails[p] = tail, i
+		last := &m.tasks[tail]
+		last.next, last.nextKey = i, t.key
 	}
 	q.waiting++
 	m.stats.Waiting++
 }
 
-// dequeue takes task slot i out of its lane. Its queue and need are given although
-// the task has them: the processor fetches task and lane at once.
-func (m *Matcher) dequeue(i, in uint32, need uint16) {
+// setHead makes task slot i with this key the head of a list, which gets a smaller
+// key by it or was empty.
+func (m *Matcher) setHead(q *queue, need uint32, ln *lane, priority uint8, i uint32, key int64) {
+	ln.heads[priority], ln.keys[priority] = i, key
+	best := q.keys[need]
+	m.stats.Comparisons++
+	if key < best || key == best && priority >= ln.best {
+		ln.best, q.keys[need], q.fronts[need].task = priority, key, i
+	}
+}
+
+// dequeue takes the waiting task slot i out of its lane.
+func (m *Matcher) dequeue(i uint32) {
 	t := &m.tasks[i]
-	q := &m.queues[in]
-	ln := &m.lanes[q.lanes[need]]
-	l := &ln.byPriority[t.priority]
+	q, need, p := &m.queues[t.queue()], t.need(), t.priority()
+	ln := &m.lanes[q.fronts[need].lane]
+	if ln.heads[p] == i {
+		m.pop(q, need, ln, p)
+		return
+	}
+	prev := &m.tasks[t.prev]
+	prev.next, prev.nextKey = t.next, t.nextKey
 	if t.next == 0 {
-		l.tail = t.prev
+		ln.tails[p] = t.prev
 	} else {
 		m.tasks[t.next].prev = t.prev
 	}
 	q.waiting--
 	m.stats.Waiting--
-	if t.prev != 0 {
-		m.tasks[t.prev].next = t.next
-		return
-	}
-	l.head = t.next
-	key := int64(none)
-	if t.next != 0 {
-		key = m.tasks[t.next].key
-	}
-	m.setHead(q, need, ln, t.priority, key)
-	if q.keys[need] == none {
-		q.needs.clear(uint32(need))
-		m.freeLanes = append(m.freeLanes, q.lanes[need])
-		q.lanes[need] = 0
-	}
 }
 
-// setHead records the key of a list's head and which list of the lane comes
-// first: the smallest key, at equal keys the higher priority.
-func (m *Matcher) setHead(q *queue, need uint16, ln *lane, priority uint8, key int64) {
-	ln.keys[priority] = key
-	best := MaxPriority
+// pop takes the head off a list. The next one is not touched, which would be a trip
+// to memory: its key stands in the task before it, and a head's prev is never read.
+func (m *Matcher) pop(q *queue, need uint32, ln *lane, priority uint8) {
+	t := &m.tasks[ln.heads[priority]]
+	ln.heads[priority], ln.keys[priority] = t.next, t.nextKey
+	if t.next == 0 {
+		ln.tails[priority] = 0
+	}
+	best, bestKey := uint8(MaxPriority), ln.keys[MaxPriority]
 	for p := MaxPriority - 1; p >= 0; p-- {
-		if ln.keys[p] < ln.keys[best] {
-			best = p
+		// At equal keys the higher priority comes first.
+		if key := ln.keys[p]; key < bestKey {
+			best, bestKey = uint8(p), key
 		}
 	}
 	m.stats.Comparisons += MaxPriority
-	q.keys[need], q.heads[need] = ln.keys[best], ln.byPriority[best].head
+	ln.best, q.keys[need] = best, bestKey
+	f := &q.fronts[need]
+	f.task = ln.heads[best]
+	if bestKey == none {
+		m.freeLanes = append(m.freeLanes, f.lane)
+		f.lane = 0
+		q.needs.clear(need)
+		q.kinds--
+	}
+	q.waiting--
+	m.stats.Waiting--
 }
 
-// taskFor returns the slot of the best waiting task for an agent shape with its
-// queue and need, 0 if there is none, and moves the turn of that shape.
-func (m *Matcher) taskFor(skill uint32) (i, in uint32, need uint16) {
+// take returns the slot of the best waiting task for an agent shape and takes it
+// out of its lane, 0 if there is none, and moves the turn of that shape.
+func (m *Matcher) take(skill uint32) uint32 {
 	if m.stats.Waiting == 0 {
-		return 0, 0, 0
+		return 0
 	}
 	p := &m.pools[skill]
-	fits := m.skills.fits[skill]
-	q := p.turn
+	n := p.turn
 	if p.left == 0 {
-		q++
+		n++
 	}
 	for range m.queues {
-		if int(q) >= len(m.queues) {
-			q = 0
+		if int(n) >= len(m.queues) {
+			n = 0
 		}
-		if need := m.bestOf(&m.queues[q], fits); need >= 0 {
-			if q != p.turn || p.left == 0 {
-				p.turn, p.left = q, m.queues[q].weight
+		q := &m.queues[n]
+		if need := m.bestOf(q, skill); need >= 0 {
+			if n != p.turn || p.left == 0 {
+				p.turn, p.left = n, q.weight
 			}
 			p.left--
-			return m.queues[q].heads[need], q, uint16(need)
+			f := q.fronts[need]
+			ln := &m.lanes[f.lane]
+			m.pop(q, uint32(need), ln, ln.best)
+			return f.task
 		}
 		// What was left of a turn is forfeited with it.
 		p.left = 0
-		q++
+		n++
 	}
-	return 0, 0, 0
+	return 0
 }
 
-// bestOf returns the need with the smallest key among those of fits, -1 if none
-// of them waits in q.
-func (m *Matcher) bestOf(q *queue, fits *shapeBits) int {
+// bestOf returns the need with the smallest key among those that an agent shape
+// satisfies, the first of several, -1 if none of them waits in q.
+func (m *Matcher) bestOf(q *queue, skill uint32) int {
 	if q.waiting == 0 {
 		return -1
 	}
+	needs := m.pools[skill].needs
+	if q.kinds*sparse <= len(needs) {
+		return m.bestOfFew(q, m.skills.fits[skill])
+	}
+	best, bestKey := -1, int64(none)
+	m.stats.Comparisons += uint64(len(needs))
+	for _, n := range needs {
+		if int(n) >= len(q.keys) {
+			break // these have never waited in q
+		}
+		// What waits has a key below none.
+		if key := q.keys[n]; key < bestKey {
+			best, bestKey = int(n), key
+		}
+	}
+	return best
+}
+
+// sparse is how many keys in a row cost what one picked by its bit does: a step of a
+// plain loop beside a branch that the processor cannot foresee.
+const sparse = 8
+
+// bestOfFew is bestOf for a queue in which few needs wait.
+func (m *Matcher) bestOfFew(q *queue, fits *shapeBits) int {
 	best, bestKey := -1, int64(none)
 	for w := range (len(q.keys) + 63) / 64 {
 		word := fits[w] & q.needs[w]
 		m.stats.Comparisons += uint64(bits.OnesCount64(word))
 		for ; word != 0; word &= word - 1 {
 			n := w<<6 + bits.TrailingZeros64(word)
-			// What waits has a key below none.
 			if key := q.keys[n]; key < bestKey {
 				best, bestKey = n, key
 			}

@@ -12,9 +12,9 @@ func (b *shapeBits) has(i uint32) bool { return b[i>>6]>>(i&63)&1 != 0 }
 
 // shapes interns capability sets: the same set has the same number while in use.
 type shapes struct {
-	number map[Set]uint32
-	sets   []Set
-	users  []uint32
+	index index
+	sets  []Set
+	users []uint32
 	// fits holds, per shape, the shapes of the other side that go with it.
 	fits []*shapeBits
 }
@@ -22,28 +22,31 @@ type shapes struct {
 // find returns the number of set. fresh says that the number is new, or was
 // another set's, so that the caller must fill fits.
 func (s *shapes) find(set Set) (n uint32, fresh bool, err error) {
-	if n, ok := s.number[set]; ok {
+	n, at, ok := s.index.find(s.sets, set)
+	if ok {
 		return n, false, nil
 	}
-	if len(s.sets) < MaxShapes {
-		n = uint32(len(s.sets))
-		s.sets = append(s.sets, set)
-		s.users = append(s.users, 0)
-		s.fits = append(s.fits, new(shapeBits))
-	} else if n, err = s.evict(); err != nil {
-		return 0, false, err
+	if len(s.sets) == MaxShapes {
+		if n, err = s.unused(); err != nil {
+			return 0, false, err
+		}
+		s.sets[n] = set
+		s.index.rebuild(s.sets)
+		return n, true, nil
 	}
-	s.sets[n] = set
-	s.number[set] = n
+	n = uint32(len(s.sets))
+	s.sets = append(s.sets, set)
+	s.users = append(s.users, 0)
+	s.fits = append(s.fits, new(shapeBits))
+	s.index.put(at, n)
 	return n, true, nil
 }
 
-// evict frees the number of a shape that nobody uses. It runs only when all
+// unused returns the number of a shape that nobody uses. It is asked only when all
 // numbers are taken and a new set appears.
-func (s *shapes) evict() (uint32, error) {
+func (s *shapes) unused() (uint32, error) {
 	for n, users := range s.users {
 		if users == 0 {
-			delete(s.number, s.sets[n])
 			return uint32(n), nil
 		}
 	}
@@ -57,6 +60,9 @@ func (m *Matcher) needShape(set Set) (uint32, error) {
 		return n, err
 	}
 	m.link(&m.needs, n, &m.skills, func(skill Set) bool { return skill.Has(set) })
+	for skill := range m.pools {
+		m.pools[skill].know(uint16(n), m.needs.fits[n].has(uint32(skill)))
+	}
 	return n, nil
 }
 
@@ -70,8 +76,14 @@ func (m *Matcher) skillShape(set Set) (uint32, error) {
 		m.pools = append(m.pools, pool{})
 	}
 	if fresh {
-		m.pools[n].turn, m.pools[n].left = 0, 0
+		p := &m.pools[n]
+		p.turn, p.left, p.needs = 0, 0, p.needs[:0]
 		m.link(&m.skills, n, &m.needs, set.Has)
+		for need := range m.needs.sets {
+			if m.skills.fits[n].has(uint32(need)) {
+				p.needs = append(p.needs, uint16(need))
+			}
+		}
 	}
 	return n, nil
 }

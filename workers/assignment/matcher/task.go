@@ -26,7 +26,8 @@ type Assignment struct {
 	Agent AgentID
 }
 
-type taskState uint8
+// taskState is the low bits of a task's kind.
+type taskState = uint32
 
 const (
 	gone taskState = iota
@@ -39,31 +40,61 @@ const (
 // line is a trip to memory.
 type task struct {
 	key int64
-	// next and prev are its neighbours while it waits, and while it runs the slot
-	// and generation of its agent.
+	// nextKey is the key of next while the task waits, none behind the last; while
+	// it runs, the shape of its agent. Who reads it need not fetch the other.
+	nextKey int64
+	// next and prev are its neighbours while it waits, of which the first has no
+	// prev, and while it runs the slot and generation of its agent.
 	next, prev uint32
 	generation uint32
-	queue      uint16
-	need       uint16
-	priority   uint8
-	state      taskState
+	kind       uint32 // queue, need, priority and state
+}
+
+// The places of the four in a kind.
+const (
+	stateBits, priorityBits, needBits = 2, 4, 12
+
+	priorityShift = stateBits
+	needShift     = priorityShift + priorityBits
+	queueShift    = needShift + needBits
+)
+
+func kindOf(queue, need, priority uint32) uint32 {
+	return queue<<queueShift | need<<needShift | priority<<priorityShift
+}
+
+func (t *task) state() taskState { return t.kind & (1<<stateBits - 1) }
+func (t *task) priority() uint8  { return uint8(t.kind >> priorityShift & (1<<priorityBits - 1)) }
+func (t *task) need() uint32     { return t.kind >> needShift & (1<<needBits - 1) }
+func (t *task) queue() uint32    { return t.kind >> queueShift }
+
+func (t *task) become(s taskState) { t.kind = t.kind&^(1<<stateBits-1) | s }
+
+// wait makes it a waiting task without neighbours.
+func (t *task) wait() {
+	t.become(waiting)
+	t.next, t.nextKey = 0, none
 }
 
 // agent is who runs the task, zero while it waits.
 func (t *task) agent() AgentID {
-	if t.state != running {
+	if t.state() != running {
 		return 0
 	}
 	return AgentID(t.prev)<<32 | AgentID(t.next)
 }
 
-func (t *task) runOn(id AgentID) {
-	t.state, t.next, t.prev = running, id.slot(), uint32(id>>32)
+// skill is the shape of the agent that runs the task.
+func (t *task) skill() uint32 { return uint32(t.nextKey) }
+
+func (t *task) runOn(id AgentID, skill uint32) {
+	t.become(running)
+	t.next, t.prev, t.nextKey = id.slot(), uint32(id>>32), int64(skill)
 }
 
 func (m *Matcher) task(id TaskID) (*task, error) {
 	i := id.slot()
-	if i == 0 || int(i) >= len(m.tasks) || m.tasks[i].state == gone || m.tasks[i].generation != uint32(id>>32) {
+	if i == 0 || int(i) >= len(m.tasks) || m.tasks[i].state() == gone || m.tasks[i].generation != uint32(id>>32) {
 		return nil, ErrNoTask
 	}
 	return &m.tasks[i], nil
@@ -104,9 +135,7 @@ func (m *Matcher) Submit(spec Task, out []Assignment) (TaskID, []Assignment, err
 	*t = task{
 		key:        m.latest - int64(spec.Priority)*m.config.Aging,
 		generation: t.generation + 1,
-		queue:      uint16(spec.Queue),
-		need:       uint16(need),
-		priority:   uint8(spec.Priority),
+		kind:       kindOf(uint32(spec.Queue), need, uint32(spec.Priority)),
 	}
 	if a := m.agentFor(need); a != 0 {
 		// Nobody waits whom this agent could serve, or it would have no room: a
@@ -127,10 +156,10 @@ func (m *Matcher) Cancel(id TaskID) error {
 	if err != nil {
 		return err
 	}
-	if t.state != waiting {
+	if t.state() != waiting {
 		return ErrNotWaiting
 	}
-	m.dequeue(id.slot(), uint32(t.queue), t.need)
+	m.dequeue(id.slot())
 	m.forget(id.slot())
 	return nil
 }
@@ -142,12 +171,13 @@ func (m *Matcher) Finish(id TaskID, out []Assignment) ([]Assignment, error) {
 	if err != nil {
 		return out, err
 	}
-	if t.state != running {
+	if t.state() != running {
 		return out, ErrNotRunning
 	}
-	freed := m.release(t)
+	agent, skill := t.agent(), t.skill()
+	m.stats.Running--
 	m.forget(id.slot())
-	return m.fill(freed, out), nil
+	return m.vacate(agent, skill, out), nil
 }
 
 // Return makes a running task wait again, first of its priority, and gives the
@@ -157,37 +187,48 @@ func (m *Matcher) Return(id TaskID, out []Assignment) ([]Assignment, error) {
 	if err != nil {
 		return out, err
 	}
-	if t.state != running {
+	if t.state() != running {
 		return out, ErrNotRunning
 	}
-	freed := m.release(t)
+	agent, skill := t.agent(), t.skill()
+	m.stats.Running--
 	m.enqueue(id.slot(), true)
-	out = m.fill(freed, out)
-	if t.state == waiting {
-		out = m.fill(m.agentFor(uint32(t.need)), out)
+	out = m.vacate(agent, skill, out)
+	if t.state() == waiting {
+		out = m.fill(m.agentFor(t.need()), out)
 	}
 	return out, nil
 }
 
-// release takes a running task off its agent and returns the agent's slot, 0 if
-// the agent has gone.
-func (m *Matcher) release(t *task) uint32 {
-	id := t.agent()
-	m.stats.Running--
+// vacate frees a slot of an agent of shape skill and gives it the best waiting
+// task. The agent may have gone.
+func (m *Matcher) vacate(id AgentID, skill uint32, out []Assignment) []Assignment {
 	a, err := m.agent(id)
 	if err != nil {
-		return 0
+		return out
 	}
-	m.delist(id.slot())
+	full := a.justFull()
+	if full {
+		// Its load will be what it was, so it stays where it is, in no list. Its shape
+		// is known from the task, so that the choice need not wait for its record.
+		if i := m.take(skill); i != 0 {
+			return m.start(i, id, skill, out)
+		}
+	}
+	i := id.slot()
+	m.delist(i)
 	a.load--
-	m.enlist(id.slot())
-	return id.slot()
+	m.enlist(i)
+	if full {
+		return out // nothing waits for it
+	}
+	return m.fill(i, out)
 }
 
 func (m *Matcher) forget(i uint32) {
 	t := &m.tasks[i]
-	m.needs.users[t.need]--
-	t.state = gone
+	m.needs.users[t.need()]--
+	t.become(gone)
 	t.next, m.freeTask = m.freeTask, i
 }
 
@@ -196,9 +237,12 @@ func (m *Matcher) assign(i, a uint32, out []Assignment) []Assignment {
 	m.delist(a)
 	m.agents[a].load++
 	m.enlist(a)
-	t := &m.tasks[i]
-	id := m.agentID(a)
-	t.runOn(id)
+	return m.start(i, m.agentID(a), uint32(m.agents[a].skill), out)
+}
+
+// start makes task slot i run on an agent of shape skill.
+func (m *Matcher) start(i uint32, id AgentID, skill uint32, out []Assignment) []Assignment {
+	m.tasks[i].runOn(id, skill)
 	m.stats.Running++
 	m.stats.Assignments++
 	return append(out, Assignment{Task: m.taskID(i), Agent: id})
@@ -211,11 +255,10 @@ func (m *Matcher) fill(a uint32, out []Assignment) []Assignment {
 		return out
 	}
 	for m.agents[a].hasRoom() {
-		i, queue, need := m.taskFor(m.agents[a].skill)
+		i := m.take(uint32(m.agents[a].skill))
 		if i == 0 {
 			break
 		}
-		m.dequeue(i, queue, need)
 		out = m.assign(i, a, out)
 	}
 	return out
