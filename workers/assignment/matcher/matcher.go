@@ -73,14 +73,17 @@ func New(config Config) (*Matcher, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	return &Matcher{
+	m := &Matcher{
 		config: config,
 		needs:  shapes{index: newIndex()},
 		skills: shapes{index: newIndex()},
 		lanes:  make([]lane, 1),
 		agents: make([]agent, 1, config.MaxAgents+1),
 		tasks:  make([]task, 1, config.MaxTasks+1),
-	}, nil
+	}
+	adviseHuge(m.agents)
+	adviseHuge(m.tasks)
+	return m, nil
 }
 
 // Stats returns the counts.
