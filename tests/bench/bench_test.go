@@ -42,8 +42,8 @@ func TestRowsAreWrittenWithNullsForWhatIsUnknown(t *testing.T) {
 }
 
 func TestMatcherRows(t *testing.T) {
-	few := matcherload.Result{P50: 400, P99: 900, PerSecond: 3e6, PerCPUSecond: 3e6, Comparisons: 100}
-	rows := matcherRows(matcherload.Result{P50: 1200, P99: 9000, PerSecond: 1.2e6, PerCPUSecond: 1.3e6, Comparisons: 104, AllocsPerStep: 1e-6}, few)
+	few := matcherload.Result{P50: 400, P99: 900, PerSecond: 3e6, PerCPUSecond: 3e6, BatchPerSecond: 4e6, Comparisons: 100}
+	rows := matcherRows(matcherload.Result{P50: 1200, P99: 9000, PerSecond: 1.2e6, PerCPUSecond: 1.3e6, BatchPerSecond: 2e6, Clock: 50, Comparisons: 104, AllocsPerStep: 1e-6}, few)
 	verdicts := map[string]string{}
 	for _, r := range rows {
 		verdicts[r.Name] = r.verdict()
@@ -52,6 +52,7 @@ func TestMatcherRows(t *testing.T) {
 		"matcher/100k/p50": "NOT MET", "matcher/100k/p99": "met", "matcher/100k/rate": "met",
 		"matcher/100k/rate by own CPU time": "", "matcher/100k/allocations": "met: 1e-06 per op in the whole process; whole ones count, as in go test",
 		"matcher/comparisons 100k by 1k": "met", "matcher/time 100k by 1k": "met",
+		"matcher/100k/rate in batches of 64": "", "matcher/clock's own part of p50": "",
 	}, verdicts)
 	require.InDelta(t, 2.5, *rows[6].Value, 1e-9)
 }
@@ -60,7 +61,7 @@ func TestAnInterruptedMatcherHasNoData(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	rows := measureMatcher(ctx, func(string, ...any) {})
-	require.Len(t, rows, 7)
+	require.Len(t, rows, 9)
 	for _, r := range rows {
 		require.Equal(t, "no data: context canceled", r.verdict())
 	}

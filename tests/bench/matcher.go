@@ -24,13 +24,17 @@ var (
 	matcherAllocs      = atMost("matcher/100k/allocations", "allocs/op", 0)
 	matcherComparisons = atMost("matcher/comparisons 100k by 1k", "ratio", comparisonsBar)
 	matcherTime        = atMost("matcher/time 100k by 1k", "ratio", 3)
+	matcherBatchRate   = shown("matcher/100k/rate in batches of 64", "assignments/s")
+	matcherClock       = shown("matcher/clock's own part of p50", "ns")
 )
 
 func measureMatcher(ctx context.Context, say func(string, ...any)) []Row {
 	results, err := compareMatcher(ctx, say)
 	if err != nil {
 		var rows []Row
-		for _, r := range []Row{matcherP50, matcherP99, matcherRate, matcherCPURate, matcherAllocs, matcherComparisons, matcherTime} {
+		for _, r := range []Row{
+			matcherP50, matcherP99, matcherRate, matcherCPURate, matcherAllocs, matcherComparisons, matcherTime, matcherBatchRate, matcherClock,
+		} {
 			rows = append(rows, r.noData(err))
 		}
 		return rows
@@ -51,7 +55,7 @@ func compareMatcher(ctx context.Context, say func(string, ...any)) ([]matcherloa
 		}
 		loads = append(loads, l)
 	}
-	say("measuring both in turn: %d rounds of %d completions, then as many with the clock read around each", matcherRounds, matcherSteps)
+	say("measuring both in turn: %d rounds of %d completions, as many in batches, as many with the clock read around each", matcherRounds, matcherSteps)
 	return matcherload.Compare(ctx, matcherRounds, matcherSteps, loads...)
 }
 
@@ -68,5 +72,7 @@ func matcherRows(many, few matcherload.Result) []Row {
 		matcherAllocs.with(math.Floor(many.AllocsPerStep)).noted("%g per op in the whole process; whole ones count, as in go test", many.AllocsPerStep),
 		matcherComparisons.with(comparisons).beside(peer, comparisons),
 		matcherTime.with(time).beside(peer, time),
+		matcherBatchRate.with(many.BatchPerSecond).beside(peer, many.BatchPerSecond/few.BatchPerSecond),
+		matcherClock.with(float64(many.Clock)),
 	}
 }

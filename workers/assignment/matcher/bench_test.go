@@ -33,6 +33,8 @@ func benchmark(b *testing.B, agents int) {
 	b.ReportMetric(float64(r.P50), "p50-ns")
 	b.ReportMetric(float64(r.P99), "p99-ns")
 	b.ReportMetric(r.PerSecond, "assignments/s")
+	b.ReportMetric(r.BatchPerSecond, "batched-assignments/s")
+	b.ReportMetric(float64(r.Clock), "clock-ns")
 	b.ReportMetric(r.PerCPUSecond, "assignments/cpu-s")
 	b.ReportMetric(r.Comparisons, "comparisons/op")
 }
@@ -45,12 +47,18 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	require.NoError(t, err)
 	// The first steps may still grow tables of lanes and shapes.
 	const warm, measured = 20_000, 10_000
-	require.NoError(t, l.Prepare(warm+measured+1)) // AllocsPerRun adds one
+	require.NoError(t, l.Prepare(warm+2*measured+1+2*matcherload.Batch)) // AllocsPerRun adds one
 	for range warm {
 		require.NoError(t, l.Step())
 	}
 	require.Zero(t, testing.AllocsPerRun(measured, func() {
 		if err := l.Step(); err != nil {
+			t.Fatal(err)
+		}
+	}))
+	require.NoError(t, l.StepBatch()) // grows its own table
+	require.Zero(t, testing.AllocsPerRun(measured/matcherload.Batch, func() {
+		if err := l.StepBatch(); err != nil {
 			t.Fatal(err)
 		}
 	}))
@@ -60,4 +68,6 @@ func TestAnUnpreparedStepIsRefused(t *testing.T) {
 	l, err := matcherload.New(matcherload.Config{Agents: 256, Waiting: 2048, Seed: 1})
 	require.NoError(t, err)
 	require.ErrorContains(t, l.Step(), "Prepare")
+	require.NoError(t, l.Prepare(matcherload.Batch-1))
+	require.ErrorContains(t, l.StepBatch(), "Prepare")
 }

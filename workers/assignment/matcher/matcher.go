@@ -64,6 +64,8 @@ type Matcher struct {
 
 	step   uint64 // logical time of agents
 	latest int64  // the latest arrival
+
+	prefetched uint32 // of no meaning; see Prefetch
 }
 
 // New returns an empty Matcher. The tables of tasks and agents are reserved

@@ -129,8 +129,52 @@ func TestAQueueThatCouldNotBeServedGetsNoBurst(t *testing.T) {
 	require.Equal(t, map[QueueID]int{0: 25, other: 25}, count)
 }
 
-func TestNoTaskLiesAcrossCacheLines(t *testing.T) {
+func TestNoRecordLiesAcrossCacheLines(t *testing.T) {
 	require.EqualValues(t, 32, unsafe.Sizeof(task{}))
+	require.EqualValues(t, 32, unsafe.Sizeof(agent{}))
+	require.EqualValues(t, 192, unsafe.Sizeof(lane{}))
+	require.EqualValues(t, 128, unsafe.Offsetof(lane{}.tails), "a submission touches no other line")
+}
+
+func TestAKindHoldsItsLargestParts(t *testing.T) {
+	k := task{kind: kindOf(maxQueues-1, MaxShapes-1, MaxPriority)}
+	k.become(running)
+	require.Equal(t, []uint32{maxQueues - 1, MaxShapes - 1, MaxPriority, running}, []uint32{k.queue(), k.need(), uint32(k.priority()), k.state()})
+	k.become(gone)
+	require.Equal(t, []uint32{maxQueues - 1, MaxShapes - 1, MaxPriority, gone}, []uint32{k.queue(), k.need(), uint32(k.priority()), k.state()})
+}
+
+// A task taken out of any place of its list leaves the others in order.
+func TestCancelAnywhereInAList(t *testing.T) {
+	for gap := range 5 {
+		m := small(t)
+		var ids []TaskID
+		for i := range 5 {
+			id, _ := submit(t, m, Task{Arrival: int64(i)})
+			ids = append(ids, id)
+		}
+		require.NoError(t, m.Cancel(ids[gap]))
+		last, _ := submit(t, m, Task{Arrival: 5})
+		want := append(append(append([]TaskID{}, ids[:gap]...), ids[gap+1:]...), last)
+		_, out := addAgent(t, m, Set{}, 6)
+		var got []TaskID
+		for _, a := range out {
+			got = append(got, a.Task)
+		}
+		require.Equal(t, want, got, "without task %d", gap)
+	}
+}
+
+func TestPrefetchTakesAnyHandle(t *testing.T) {
+	m := small(t)
+	a, _ := addAgent(t, m, Set{}, 1)
+	runs, _ := submit(t, m, Task{})
+	waits, _ := submit(t, m, Task{})
+	m.Prefetch(nil)
+	m.Prefetch([]TaskID{0, runs, waits, runs + 1<<32, 1<<32 - 1})
+	out, err := m.Finish(runs, nil)
+	require.NoError(t, err)
+	require.Equal(t, []Assignment{{Task: waits, Agent: a}}, out)
 }
 
 func TestDrainAndCapacity(t *testing.T) {

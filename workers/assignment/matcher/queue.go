@@ -205,7 +205,7 @@ func (m *Matcher) bestOf(q *queue, skill uint32) int {
 		return m.bestOfFew(q, m.skills.fits[skill])
 	}
 	best, bestKey := -1, int64(none)
-	m.stats.Comparisons += uint64(len(needs))
+	m.stats.Comparisons += uint64(len(needs)) // those of which nothing waits too: they are looked at
 	for _, n := range needs {
 		if int(n) >= len(q.keys) {
 			break // these have never waited in q

@@ -10,20 +10,23 @@ import (
 
 // A Result is what one load gave.
 type Result struct {
-	P50, P99      time.Duration // of one completion with its assignment, reading of the clock included
-	PerSecond     float64       // assignments, each with its completion and a submission: the median round
-	PerCPUSecond  float64       // the same by the process's own time: a machine that is shared gives it less than a core
-	Comparisons   float64       // per assignment
-	AllocsPerStep float64
+	P50, P99       time.Duration // of one completion with its assignment, the clock's own cost included
+	Clock          time.Duration // that cost: the median of readings with nothing between them
+	PerSecond      float64       // assignments, each with its completion and a submission: the median round
+	PerCPUSecond   float64       // the same by the process's own time: a machine that is shared gives it less than a core
+	BatchPerSecond float64       // as PerSecond, in batches of Batch
+	Comparisons    float64       // per assignment
+	AllocsPerStep  float64
 }
 
 // Compare measures loads in turn, round by round, so that whatever else the
 // machine does meets all of them alike. Each round is a number of steps for the
-// rate and as many again with the clock read around each completion.
+// rate, as many again in batches, and as many with the clock read around each
+// completion.
 func Compare(ctx context.Context, rounds, steps int, loads ...*Load) ([]Result, error) {
 	gauges := make([]gauge, len(loads))
 	for i, l := range loads {
-		gauges[i].times = make([]time.Duration, 0, rounds*steps)
+		gauges[i].times = make([]time.Duration, 0, rounds*(steps+Batch))
 		if err := l.Prepare(steps); err != nil {
 			return nil, err
 		}
@@ -38,7 +41,7 @@ func Compare(ctx context.Context, rounds, steps int, loads ...*Load) ([]Result, 
 			return nil, err
 		}
 		for i, l := range loads {
-			if err := l.Prepare(2 * steps); err != nil {
+			if err := l.Prepare(3 * steps); err != nil {
 				return nil, err
 			}
 			if err := gauges[i].round(l, steps); err != nil {
@@ -53,10 +56,14 @@ func Compare(ctx context.Context, rounds, steps int, loads ...*Load) ([]Result, 
 	return results, nil
 }
 
+// clockReadings is how often a round reads the clock with nothing between.
+const clockReadings = 1000
+
 // gauge collects the rounds of one load.
 type gauge struct {
-	times              []time.Duration
+	times, clocks      []time.Duration
 	rates, cpuRates    []float64
+	batchRates         []float64
 	assigned, compared uint64
 	allocated, stepped uint64
 }
@@ -79,6 +86,18 @@ func (g *gauge) round(l *Load, steps int) error {
 	g.compared += now.Comparisons - was.Comparisons
 	g.allocated += after.Mallocs - before.Mallocs
 	g.stepped += uint64(steps)
+	batches := steps / Batch
+	began = time.Now()
+	for range batches {
+		if err := l.StepBatch(); err != nil {
+			return err
+		}
+	}
+	g.batchRates = append(g.batchRates, float64(batches*Batch)/time.Since(began).Seconds())
+	for range clockReadings {
+		t := time.Now()
+		g.clocks = append(g.clocks, time.Since(t))
+	}
 	for i := range l.ready {
 		s := &l.ready[i]
 		t := time.Now()
@@ -106,14 +125,18 @@ func cpuTime() time.Duration {
 
 func (g *gauge) result() Result {
 	slices.Sort(g.times)
+	slices.Sort(g.clocks)
+	slices.Sort(g.batchRates)
 	slices.Sort(g.rates)
 	slices.Sort(g.cpuRates)
 	return Result{
-		P50:           g.times[len(g.times)/2],
-		P99:           g.times[len(g.times)*99/100],
-		PerSecond:     g.rates[len(g.rates)/2],
-		PerCPUSecond:  g.cpuRates[len(g.cpuRates)/2],
-		Comparisons:   float64(g.compared) / float64(g.assigned),
-		AllocsPerStep: float64(g.allocated) / float64(g.stepped),
+		P50:            g.times[len(g.times)/2],
+		P99:            g.times[len(g.times)*99/100],
+		Clock:          g.clocks[len(g.clocks)/2],
+		PerSecond:      g.rates[len(g.rates)/2],
+		PerCPUSecond:   g.cpuRates[len(g.cpuRates)/2],
+		BatchPerSecond: g.batchRates[len(g.batchRates)/2],
+		Comparisons:    float64(g.compared) / float64(g.assigned),
+		AllocsPerStep:  float64(g.allocated) / float64(g.stepped),
 	}
 }
