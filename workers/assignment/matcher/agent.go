@@ -11,7 +11,8 @@ const MaxCapacity = 4096
 // An AgentID is a handle: a slot and its generation. Zero names no agent.
 type AgentID uint64
 
-func (id AgentID) slot() uint32 { return uint32(id) }
+// Slot answers its place in the table of agents, 1 to Config.MaxAgents.
+func (id AgentID) Slot() uint32 { return uint32(id) }
 
 // agent is one slot of the agents' table. Slots with room stand in the list of
 // their load in the pool of their shape; free slots in the free list by next. It is
@@ -168,7 +169,7 @@ func (m *Matcher) agentFor(need uint32) uint32 {
 }
 
 func (m *Matcher) agent(id AgentID) (*agent, error) {
-	i := id.slot()
+	i := id.Slot()
 	if i == 0 || int(i) >= len(m.agents) || !m.agents[i].present || m.agents[i].generation != uint32(id>>32) {
 		return nil, ErrNoAgent
 	}
@@ -177,11 +178,23 @@ func (m *Matcher) agent(id AgentID) (*agent, error) {
 
 // AddAgent attaches an agent and gives it waiting tasks.
 func (m *Matcher) AddAgent(skills Set, capacity int, out []Assignment) (AgentID, []Assignment, error) {
+	return m.Reattach(skills, capacity, nil, out)
+}
+
+// Reattach attaches an agent that still runs tasks, whose former agent was removed,
+// and gives it waiting ones as far as those leave it room. Where they are more than
+// its capacity it keeps them and gets nothing new until it is below.
+func (m *Matcher) Reattach(skills Set, capacity int, holds []TaskID, out []Assignment) (AgentID, []Assignment, error) {
 	if err := inRange("capacity", int64(capacity), 1, MaxCapacity, "4"); err != nil {
 		return 0, out, err
 	}
 	if m.stats.Agents == m.config.MaxAgents {
 		return 0, out, ErrTooManyAgents
+	}
+	for _, id := range holds {
+		if err := m.adrift(id); err != nil {
+			return 0, out, err
+		}
 	}
 	skill, err := m.skillShape(skills)
 	if err != nil {
@@ -196,13 +209,32 @@ func (m *Matcher) AddAgent(skills Set, capacity int, out []Assignment) (AgentID,
 		m.agents = append(m.agents, agent{})
 	}
 	a := &m.agents[i]
-	*a = agent{generation: a.generation + 1, capacity: uint16(capacity), skill: uint16(skill), present: true}
+	*a = agent{generation: a.generation + 1, capacity: uint16(capacity), skill: uint16(skill), load: uint16(len(holds)), present: true}
 	p := &m.pools[skill]
 	p.grow(capacity)
 	p.agents++
 	m.stats.Agents++
 	m.enlist(i)
-	return AgentID(a.generation)<<32 | AgentID(i), m.fill(i, out), nil
+	id := AgentID(a.generation)<<32 | AgentID(i)
+	for _, t := range holds {
+		m.tasks[t.Slot()].runOn(id, skill)
+	}
+	return id, m.fill(i, out), nil
+}
+
+// adrift answers nil for a running task whose agent was removed.
+func (m *Matcher) adrift(id TaskID) error {
+	t, err := m.task(id)
+	if err != nil {
+		return err
+	}
+	if t.state() != running {
+		return ErrNotRunning
+	}
+	if _, err := m.agent(t.agent()); err == nil {
+		return ErrBound
+	}
+	return nil
 }
 
 // RemoveAgent detaches an agent. Tasks that it holds stay running until the
@@ -212,7 +244,7 @@ func (m *Matcher) RemoveAgent(id AgentID) error {
 	if err != nil {
 		return err
 	}
-	i := id.slot()
+	i := id.Slot()
 	m.delist(i)
 	m.pools[a.skill].agents--
 	m.skills.users[a.skill]--
@@ -232,11 +264,11 @@ func (m *Matcher) SetCapacity(id AgentID, capacity int, out []Assignment) ([]Ass
 	if err != nil {
 		return out, err
 	}
-	m.delist(id.slot())
+	m.delist(id.Slot())
 	a.capacity = uint16(capacity)
 	m.pools[a.skill].grow(capacity)
-	m.enlist(id.slot())
-	return m.fill(id.slot(), out), nil
+	m.enlist(id.Slot())
+	return m.fill(id.Slot(), out), nil
 }
 
 // SetPaused makes an agent take nothing new (a drain), or take tasks again.
@@ -245,10 +277,10 @@ func (m *Matcher) SetPaused(id AgentID, paused bool, out []Assignment) ([]Assign
 	if err != nil {
 		return out, err
 	}
-	m.delist(id.slot())
+	m.delist(id.Slot())
 	a.paused = paused
-	m.enlist(id.slot())
-	return m.fill(id.slot(), out), nil
+	m.enlist(id.Slot())
+	return m.fill(id.Slot(), out), nil
 }
 
 // Load returns how many tasks an agent holds.

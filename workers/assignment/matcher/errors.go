@@ -25,6 +25,8 @@ var (
 	ErrNotWaiting = errors.New("task is not waiting")
 	// ErrNotRunning: the task is still waiting.
 	ErrNotRunning = errors.New("task is not running")
+	// ErrBound: the task's agent is attached.
+	ErrBound = errors.New("task runs on an agent that is attached")
 )
 
 // A FieldError says which input was wrong, what is expected and an example.

@@ -71,7 +71,7 @@ func (m *Matcher) Explain(id TaskID) (Explanation, error) {
 			e.TotalWeight += int(m.queues[i].weight)
 		}
 	}
-	e.Ahead, e.AheadCapped = m.ahead(q, id.slot(), &rivals)
+	e.Ahead, e.AheadCapped = m.ahead(q, id.Slot(), &rivals)
 	return e, nil
 }
 

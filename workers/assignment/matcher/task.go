@@ -8,7 +8,9 @@ const MaxPriority = 9
 // A TaskID is a handle: a slot and its generation. Zero names no task.
 type TaskID uint64
 
-func (id TaskID) slot() uint32 { return uint32(id) }
+// Slot answers its place in the table of tasks, 1 to Config.MaxTasks: dense, and used
+// again once the task has gone.
+func (id TaskID) Slot() uint32 { return uint32(id) }
 
 // A Task is what the caller asks to be done.
 type Task struct {
@@ -89,11 +91,11 @@ func (t *task) skill() uint32 { return uint32(t.nextKey) }
 
 func (t *task) runOn(id AgentID, skill uint32) {
 	t.become(running)
-	t.next, t.prev, t.nextKey = id.slot(), uint32(id>>32), int64(skill)
+	t.next, t.prev, t.nextKey = id.Slot(), uint32(id>>32), int64(skill)
 }
 
 func (m *Matcher) task(id TaskID) (*task, error) {
-	i := id.slot()
+	i := id.Slot()
 	if i == 0 || int(i) >= len(m.tasks) || m.tasks[i].state() == gone || m.tasks[i].generation != uint32(id>>32) {
 		return nil, ErrNoTask
 	}
@@ -106,25 +108,52 @@ func (m *Matcher) agentID(i uint32) AgentID { return AgentID(m.agents[i].generat
 
 // Submit adds a task, assigned at once if an agent that can do it has room.
 func (m *Matcher) Submit(spec Task, out []Assignment) (TaskID, []Assignment, error) {
-	if err := inRange("priority", int64(spec.Priority), 0, MaxPriority, "5"); err != nil {
-		return 0, out, err
-	}
-	if err := inRange("queue", int64(spec.Queue), 0, int64(len(m.queues))-1, "0, from AddQueue"); err != nil {
-		return 0, out, err
-	}
-	if err := inRange("arrival", spec.Arrival, 0, maxArrival, "1764043200000000000"); err != nil {
-		return 0, out, err
-	}
-	if m.stats.Waiting+m.stats.Running == m.config.MaxTasks {
-		return 0, out, ErrTooManyTasks
-	}
-	need, err := m.needShape(spec.Needs)
+	i, need, err := m.add(spec)
 	if err != nil {
 		return 0, out, err
 	}
+	if a := m.agentFor(need); a != 0 {
+		// Nobody waits whom this agent could serve, or it would have no room: a
+		// direct assignment overtakes nobody.
+		out = m.assign(i, a, out)
+	} else {
+		m.enqueue(i, false)
+	}
+	return m.taskID(i), out, nil
+}
+
+// SubmitRunning adds a task that already runs, on an agent that is not attached: one
+// that a recovery found. Reattach says when its agent is back, Return that it will not be.
+func (m *Matcher) SubmitRunning(spec Task) (TaskID, error) {
+	i, _, err := m.add(spec)
+	if err != nil {
+		return 0, err
+	}
+	m.tasks[i].runOn(0, 0)
+	m.stats.Running++
+	return m.taskID(i), nil
+}
+
+// add checks a task and puts it into the table, in no list yet.
+func (m *Matcher) add(spec Task) (i, need uint32, err error) {
+	if err := inRange("priority", int64(spec.Priority), 0, MaxPriority, "5"); err != nil {
+		return 0, 0, err
+	}
+	if err := inRange("queue", int64(spec.Queue), 0, int64(len(m.queues))-1, "0, from AddQueue"); err != nil {
+		return 0, 0, err
+	}
+	if err := inRange("arrival", spec.Arrival, 0, maxArrival, "1764043200000000000"); err != nil {
+		return 0, 0, err
+	}
+	if m.stats.Waiting+m.stats.Running == m.config.MaxTasks {
+		return 0, 0, ErrTooManyTasks
+	}
+	if need, err = m.needShape(spec.Needs); err != nil {
+		return 0, 0, err
+	}
 	m.needs.users[need]++
 	m.latest = max(m.latest, spec.Arrival)
-	i := m.freeTask
+	i = m.freeTask
 	if i != 0 {
 		m.freeTask = m.tasks[i].next
 	} else {
@@ -137,14 +166,7 @@ func (m *Matcher) Submit(spec Task, out []Assignment) (TaskID, []Assignment, err
 		generation: t.generation + 1,
 		kind:       kindOf(uint32(spec.Queue), need, uint32(spec.Priority)),
 	}
-	if a := m.agentFor(need); a != 0 {
-		// Nobody waits whom this agent could serve, or it would have no room: a
-		// direct assignment overtakes nobody.
-		out = m.assign(i, a, out)
-	} else {
-		m.enqueue(i, false)
-	}
-	return m.taskID(i), out, nil
+	return i, need, nil
 }
 
 // maxArrival leaves room for the largest priority and aging.
@@ -159,8 +181,8 @@ func (m *Matcher) Cancel(id TaskID) error {
 	if t.state() != waiting {
 		return ErrNotWaiting
 	}
-	m.dequeue(id.slot())
-	m.forget(id.slot())
+	m.dequeue(id.Slot())
+	m.forget(id.Slot())
 	return nil
 }
 
@@ -176,7 +198,7 @@ func (m *Matcher) Finish(id TaskID, out []Assignment) ([]Assignment, error) {
 	}
 	agent, skill := t.agent(), t.skill()
 	m.stats.Running--
-	m.forget(id.slot())
+	m.forget(id.Slot())
 	return m.vacate(agent, skill, out), nil
 }
 
@@ -188,12 +210,12 @@ func (m *Matcher) Finish(id TaskID, out []Assignment) ([]Assignment, error) {
 func (m *Matcher) Prefetch(ids []TaskID) {
 	var read uint32
 	for _, id := range ids {
-		if i := id.slot(); int(i) < len(m.tasks) {
+		if i := id.Slot(); int(i) < len(m.tasks) {
 			read ^= m.tasks[i].next
 		}
 	}
 	for _, id := range ids {
-		if i := id.slot(); int(i) < len(m.tasks) {
+		if i := id.Slot(); int(i) < len(m.tasks) {
 			if a := m.tasks[i].next; int(a) < len(m.agents) {
 				read ^= m.agents[a].generation
 			}
@@ -214,7 +236,7 @@ func (m *Matcher) Return(id TaskID, out []Assignment) ([]Assignment, error) {
 	}
 	agent, skill := t.agent(), t.skill()
 	m.stats.Running--
-	m.enqueue(id.slot(), true)
+	m.enqueue(id.Slot(), true)
 	out = m.vacate(agent, skill, out)
 	if t.state() == waiting {
 		out = m.fill(m.agentFor(t.need()), out)
@@ -237,7 +259,7 @@ func (m *Matcher) vacate(id AgentID, skill uint32, out []Assignment) []Assignmen
 			return m.start(i, id, skill, out)
 		}
 	}
-	i := id.slot()
+	i := id.Slot()
 	m.delist(i)
 	a.load--
 	m.enlist(i)

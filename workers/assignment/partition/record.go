@@ -1,0 +1,225 @@
+package partition
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// kind is what a record says. The numbers are in the journal: never change them.
+type kind uint8
+
+const (
+	kindSubmitted kind = 1
+	kindStarted   kind = 2
+	kindEnded     kind = 3
+	kindForgotten kind = 4
+	// Only in a snapshot: a task as it stood, and a queue's counters.
+	kindWhole    kind = 5
+	kindCounters kind = 6
+)
+
+// cause is why an execution, or a task's waiting, ended. The numbers are in the
+// journal: never change them.
+type cause uint8
+
+const (
+	causeCompleted cause = 1
+	causeFailed    cause = 2
+	causeLost      cause = 3
+	causeReleased  cause = 4
+	causeExpired   cause = 5
+	causeCancelled cause = 6
+)
+
+// event is a decoded record. Its bytes share the record's memory.
+type event struct {
+	kind    kind
+	id      TaskID
+	at      int64 // Unix µs
+	attempt uint32
+	agent   string
+	cause   cause
+	phase   Phase // that the task is in afterwards
+	text    string
+	body    []byte
+	whole   *Task
+	stats   Stats
+}
+
+// writer appends encoded fields to buf.
+type writer struct{ buf []byte }
+
+func (w *writer) kind(k kind, id TaskID) {
+	w.buf = append(append(w.buf, byte(k)), id[:]...)
+}
+
+func (w *writer) number(n uint64) { w.buf = binary.AppendUvarint(w.buf, n) }
+
+func (w *writer) text(s string) {
+	w.number(uint64(len(s)))
+	w.buf = append(w.buf, s...)
+}
+
+func (w *writer) bytes(b []byte) {
+	w.number(uint64(len(b)))
+	w.buf = append(w.buf, b...)
+}
+
+func (w *writer) draft(d *Draft) {
+	w.text(d.Key)
+	w.buf = append(w.buf, d.Digest[:]...)
+	w.text(d.Queue)
+	w.text(d.Handler)
+	w.number(uint64(len(d.Capabilities)))
+	for _, c := range d.Capabilities {
+		w.text(c)
+	}
+	w.number(uint64(d.Priority))
+	w.number(uint64(d.Deadline))
+	w.number(uint64(d.MaxAttempts))
+	w.bytes(d.Payload)
+}
+
+func (w *writer) submitted(t *Task) {
+	w.kind(kindSubmitted, t.ID)
+	w.number(uint64(t.Submitted))
+	w.draft(&t.Draft)
+}
+
+func (w *writer) started(t *Task) {
+	w.kind(kindStarted, t.ID)
+	w.number(uint64(t.Started))
+	w.number(uint64(t.Attempt))
+	w.text(t.Agent)
+}
+
+func (w *writer) ended(e *event) {
+	w.kind(kindEnded, e.id)
+	w.number(uint64(e.at))
+	w.buf = append(w.buf, byte(e.cause), byte(e.phase))
+	w.text(e.text)
+	w.bytes(e.body)
+}
+
+func (w *writer) forgotten(id TaskID) { w.kind(kindForgotten, id) }
+
+func (w *writer) whole(t *Task) {
+	w.kind(kindWhole, t.ID)
+	w.number(uint64(t.Submitted))
+	w.draft(&t.Draft)
+	w.buf = append(w.buf, byte(t.Phase))
+	w.number(uint64(t.Attempt))
+	w.number(uint64(t.Failures))
+	w.text(t.Agent)
+	w.number(uint64(t.Started))
+	w.number(uint64(t.Finished))
+	w.bytes(t.Result)
+	w.text(t.Error)
+}
+
+func (w *writer) counters(s *Stats) {
+	w.kind(kindCounters, TaskID{})
+	w.text(s.Queue)
+	for _, n := range s.kept() {
+		w.number(*n)
+	}
+}
+
+// reader takes fields off a record; the first that is not there is kept as err.
+type reader struct {
+	rest []byte
+	err  error
+}
+
+var errShort = errors.New("it ends before its fields do")
+
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.err, r.rest = errShort, nil
+		return nil
+	}
+	out := r.rest[:n:n]
+	r.rest = r.rest[n:]
+	return out
+}
+
+func (r *reader) number() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 {
+		r.err, r.rest = errShort, nil
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+func (r *reader) byte() byte {
+	if b := r.take(1); len(b) == 1 {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) text() string  { return string(r.bytes()) }
+func (r *reader) bytes() []byte { return r.take(r.number()) }
+
+func (r *reader) draft(d *Draft) {
+	d.Key = r.text()
+	copy(d.Digest[:], r.take(uint64(len(d.Digest))))
+	d.Queue, d.Handler = r.text(), r.text()
+	count := r.number()
+	if count > uint64(len(r.rest)) { // each takes a byte at least
+		r.err, r.rest = errShort, nil
+		return
+	}
+	for range count {
+		d.Capabilities = append(d.Capabilities, r.text())
+	}
+	d.Priority, d.Deadline, d.MaxAttempts = int(r.number()), int64(r.number()), int(r.number())
+	d.Payload = r.bytes()
+}
+
+// decode reads one record that fills b.
+func decode(b []byte) (event, error) {
+	r := reader{rest: b}
+	e := event{kind: kind(r.byte())}
+	copy(e.id[:], r.take(uint64(len(e.id))))
+	switch e.kind {
+	case kindSubmitted:
+		e.at = int64(r.number())
+		e.whole = &Task{Phase: Waiting, Submitted: e.at}
+		r.draft(&e.whole.Draft)
+	case kindStarted:
+		e.at, e.attempt = int64(r.number()), uint32(r.number())
+		e.agent = r.text()
+	case kindEnded:
+		e.at = int64(r.number())
+		e.cause, e.phase = cause(r.byte()), Phase(r.byte())
+		e.text, e.body = r.text(), r.bytes()
+	case kindForgotten:
+	case kindWhole:
+		t := &Task{Submitted: int64(r.number())}
+		r.draft(&t.Draft)
+		t.Phase = Phase(r.byte())
+		t.Attempt, t.Failures = int(r.number()), int(r.number())
+		t.Agent = r.text()
+		t.Started, t.Finished = int64(r.number()), int64(r.number())
+		t.Result, t.Error = r.bytes(), r.text()
+		e.whole = t
+	case kindCounters:
+		e.stats.Queue = r.text()
+		for _, n := range e.stats.kept() {
+			*n = r.number()
+		}
+	default:
+		return e, fmt.Errorf("its kind %d is not known: a newer version wrote it", e.kind)
+	}
+	if e.whole != nil {
+		e.whole.ID = e.id
+	}
+	if r.err == nil && len(r.rest) > 0 {
+		return e, fmt.Errorf("%d bytes follow its fields", len(r.rest))
+	}
+	return e, r.err
+}
