@@ -19,14 +19,22 @@
 //
 // A shape is a distinct capability set. Agents with the same set, and tasks with
 // the same need, are interchangeable, so what is searched is shapes: each agent
-// shape knows as a bitset which needs it satisfies, each need which agent shapes
-// satisfy it. Both are computed when a shape first appears. There are at most
-// MaxShapes of either; a shape that nobody uses makes room for a new one.
+// shape knows which needs it satisfies, as a bitset and as a list, each need which
+// agent shapes satisfy it. All are computed when a shape first appears. There are at
+// most MaxShapes of either; a shape that nobody uses makes room for a new one.
 //
 // Agents of a shape wait in one first-in-first-out list per load, tasks of a
 // (queue, need) in one per priority; both are ordered by construction. So an
 // assignment compares a candidate per shape, and nothing in it grows with the
 // number of agents or tasks.
+//
+// # Memory
+//
+// With a hundred thousand agents and a million tasks nearly each record that a
+// completion touches is a trip to memory, and those trips are its time. So records
+// are small and aligned, no choice reads a task that it does not take, what a choice
+// scans is dense, New asks the kernel for large pages, and Prefetch lets the trips of
+// a batch overlap.
 //
 // # Fair queues
 //
