@@ -73,12 +73,12 @@ type Execution struct {
 // entry is a task in the tables.
 type entry struct {
 	Task
-	handle matcher.TaskID // 0 once finished
-	holder *agent         // that is attached and runs it; nil: none
-	due    int64          // when its lease runs out, or when it is forgotten, Unix µs
-	at     int            // its place in the heap of deadlines, -1: none
-	prev   *entry
-	next   *entry
+	handle   matcher.TaskID // 0 once finished
+	archived bool           // the archive has confirmed it
+	due      int64          // when its lease runs out, or when it is forgotten, Unix µs
+	at       int            // its place in the heap of deadlines, -1: none
+	prev     *entry
+	next     *entry
 }
 
 // line is a list of entries in order of due: what is added is never due before the

@@ -1,0 +1,143 @@
+package partition
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/workers/assignment/matcher"
+)
+
+func ready(t testing.TB, edit func(*Limits)) *State {
+	limits := small()
+	if edit != nil {
+		edit(&limits)
+	}
+	s, err := NewState(limits)
+	require.NoError(t, err)
+	require.NoError(t, s.Ready(0))
+	return s
+}
+
+func draft(edit func(*Draft)) *Draft {
+	d := &Draft{ID: uuid.Must(uuid.NewV7()), Queue: "q", Handler: "h", MaxAttempts: 1}
+	if edit != nil {
+		edit(d)
+	}
+	return d
+}
+
+// Each bound refuses in its own words and stores nothing.
+func TestState_Bounds(t *testing.T) {
+	var busy *BusyError
+	t.Run("tasks", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Tasks = 1 })
+		require.NoError(t, s.Submit(1, draft(nil)).Err)
+		err := s.Submit(1, draft(nil)).Err
+		require.ErrorAs(t, err, &busy)
+		require.ErrorContains(t, err, "1 tasks wait or run")
+	})
+	t.Run("queues", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Queues = 1 })
+		require.NoError(t, s.Submit(1, draft(nil)).Err)
+		err := s.Submit(1, draft(func(d *Draft) { d.Queue = "other" })).Err
+		require.ErrorAs(t, err, &busy)
+		require.ErrorContains(t, err, "1 queues exist")
+	})
+	t.Run("capabilities", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Tasks = 1000 })
+		for i := range matcher.MaxCapabilities {
+			require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{fmt.Sprint("c", i)} })).Err)
+		}
+		err := s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{"one-more"} })).Err
+		require.ErrorAs(t, err, &busy)
+		require.ErrorContains(t, err, "[one-more] has one more")
+	})
+	t.Run("capability sets", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Tasks = 10_000 })
+		n := 0
+		for a := range 128 {
+			for b := range a {
+				if n == matcher.MaxShapes {
+					break
+				}
+				n++
+				require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{fmt.Sprint("c", a), fmt.Sprint("c", b)} })).Err)
+			}
+		}
+		err := s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{"c1", "c2", "c3"} })).Err
+		require.ErrorAs(t, err, &busy)
+		require.ErrorContains(t, err, "4096 different capability sets")
+	})
+	t.Run("agents", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Agents = 1 })
+		_, err := s.Attach(1, AgentSpec{ID: "a", Capacity: 1}, nil, &hand{})
+		require.NoError(t, err)
+		_, err = s.Attach(1, AgentSpec{ID: "b", Capacity: 1}, nil, &hand{})
+		require.ErrorAs(t, err, &busy)
+		require.ErrorContains(t, err, "1 agents are attached")
+		require.Len(t, s.Agents(), 1)
+	})
+	t.Run("the archive is away", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Finished = 1 })
+		d := draft(nil)
+		require.NoError(t, s.Submit(1, d).Err)
+		require.NoError(t, s.Cancel(1, d.ID))
+		err := s.Submit(1, draft(nil)).Err
+		require.ErrorAs(t, err, &busy)
+		require.ErrorContains(t, err, "1 finished tasks wait for the archive")
+		s.Archived(1)
+		require.NoError(t, s.Submit(1, draft(nil)).Err)
+	})
+	t.Run("a deadline that has passed", func(t *testing.T) {
+		require.ErrorIs(t, ready(t, nil).Submit(5, draft(func(d *Draft) { d.Deadline = 5 })).Err, ErrExpired)
+	})
+	t.Run("a key with another body", func(t *testing.T) {
+		s := ready(t, nil)
+		first := draft(func(d *Draft) { d.Key = "k" })
+		require.NoError(t, s.Submit(1, first).Err)
+		var conflict *ConflictError
+		require.ErrorAs(t, s.Submit(1, draft(func(d *Draft) { d.Key, d.Digest[0] = "k", 1 })).Err, &conflict)
+		require.Equal(t, first.ID, conflict.Task)
+		require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Key, d.Queue = "k", "other" })).Err, "another queue has keys of its own")
+	})
+}
+
+// A late result is refused, each for its own reason; the last lost attempt is a dead letter.
+func TestState_LateResults(t *testing.T) {
+	s := ready(t, nil)
+	h := &hand{}
+	_, err := s.Attach(0, AgentSpec{ID: "a", Capacity: 1}, nil, h)
+	require.NoError(t, err)
+	d := draft(func(d *Draft) { d.MaxAttempts = 2 })
+	require.NoError(t, s.Submit(0, d).Err)
+	refused := func(agent string, attempt int, why string) {
+		t.Helper()
+		v, err := s.Report(1, agent, Report{Execution: Execution{d.ID, attempt}})
+		require.NoError(t, err)
+		require.False(t, v.Accepted)
+		require.Contains(t, v.Reason, why)
+	}
+	refused("b", 1, "attempt 1 is agent a's")
+	refused("a", 2, "has not been started")
+	lease := small().Lease.Microseconds()
+	_, err = s.Tick(lease, 10)
+	require.NoError(t, err)
+	task, err := s.Get(d.ID)
+	require.NoError(t, err)
+	require.Equal(t, 2, task.Attempt, "the agent whose slot was freed got it again in the same instant")
+	refused("a", 1, "attempt 2 has followed it")
+	_, err = s.Tick(2*lease, 10)
+	require.NoError(t, err)
+	task, err = s.Get(d.ID)
+	require.NoError(t, err)
+	require.Equal(t, Dead, task.Phase)
+	require.Contains(t, task.Error, "was not heard of for "+(10*time.Second).String())
+	refused("a", 2, "has ended already: the task is dead")
+	why, err := s.Explain(d.ID)
+	require.NoError(t, err)
+	require.Contains(t, why, "It is dead")
+}

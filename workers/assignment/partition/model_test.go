@@ -1,0 +1,298 @@
+package partition
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// hand is an agent's end of a stream in the model.
+type hand struct {
+	got      []Assignment
+	replaced bool
+}
+
+func (h *hand) Assign(list []Assignment) { h.got = append(h.got, list...) }
+func (h *hand) Replaced()                { h.replaced = true }
+
+// world drives a State with random calls and knows what must hold.
+type world struct {
+	t       *rapid.T
+	limits  Limits
+	state   *State
+	now     int64
+	made    int
+	ids     []TaskID
+	agents  map[string]*hand
+	started map[TaskID]int // the last attempt delivered
+	holds   map[TaskID]string
+	wrote   [][]byte // every record so far
+}
+
+func small() Limits {
+	return Limits{Tasks: 40, Finished: 1000, Agents: 6, Queues: 3, Lease: 10 * time.Second, Keep: time.Minute, Aging: time.Second}
+}
+
+func newWorld(t *rapid.T) *world {
+	w := &world{t: t, limits: small(), now: 1_000_000, agents: map[string]*hand{}, started: map[TaskID]int{}, holds: map[TaskID]string{}}
+	w.state = w.fresh()
+	require.NoError(t, w.state.Ready(w.now))
+	return w
+}
+
+func (w *world) fresh() *State {
+	s, err := NewState(w.limits)
+	require.NoError(w.t, err)
+	return s
+}
+
+// durable is what the partition does once the journal has acknowledged.
+func (w *world) durable() {
+	c := w.state.take(&Changes{})
+	for _, r := range c.records() {
+		w.wrote = append(w.wrote, slices.Clone(r))
+	}
+	for _, d := range c.deliveries {
+		require.Equal(w.t, w.started[d.Task]+1, d.Attempt, "an attempt is delivered once, and none is left out")
+		w.started[d.Task] = d.Attempt
+		d.to.Assign([]Assignment{d.Assignment})
+	}
+}
+
+func (w *world) name() string { return fmt.Sprintf("a%d", rapid.IntRange(0, 4).Draw(w.t, "agent")) }
+
+func (w *world) some() TaskID {
+	if len(w.ids) == 0 {
+		return TaskID{}
+	}
+	return rapid.SampledFrom(w.ids).Draw(w.t, "task")
+}
+
+// held is what an agent believes that it runs.
+func (w *world) held(name string) []Execution {
+	var out []Execution
+	if h := w.agents[name]; h != nil {
+		for _, a := range h.got {
+			out = append(out, a.Execution)
+		}
+	}
+	if len(out) > 0 {
+		out = out[rapid.IntRange(0, len(out)-1).Draw(w.t, "from"):]
+	}
+	return out
+}
+
+func (w *world) submit(t *rapid.T) {
+	w.made++
+	d := &Draft{
+		Queue: fmt.Sprintf("q%d", rapid.IntRange(0, 3).Draw(t, "queue")), Handler: "h", MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"),
+		Priority: rapid.IntRange(0, 9).Draw(t, "priority"), Payload: []byte("body"),
+	}
+	binary.BigEndian.PutUint64(d.ID[8:], uint64(w.made))
+	if n := rapid.IntRange(0, 9).Draw(t, "key"); n < 6 {
+		d.Key, d.Digest = fmt.Sprint("k", n), [16]byte{byte(rapid.IntRange(0, 1).Draw(t, "body"))}
+	}
+	if rapid.Bool().Draw(t, "needs") {
+		d.Capabilities = []string{"gpu"}
+	}
+	if rapid.IntRange(0, 4).Draw(t, "deadline") == 0 {
+		d.Deadline = w.now + int64(rapid.IntRange(-1, 20).Draw(t, "in"))*1e6
+	}
+	got := w.state.Submit(w.now, d)
+	if got.Err == nil && !got.Duplicate {
+		require.Equal(t, d.ID, got.Task)
+		w.ids = append(w.ids, d.ID)
+	}
+	w.durable()
+}
+
+func (w *world) attach(t *rapid.T) {
+	spec := AgentSpec{ID: w.name(), Capacity: rapid.IntRange(1, 3).Draw(t, "capacity")}
+	if rapid.Bool().Draw(t, "gpu") {
+		spec.Capabilities = []string{"gpu"}
+	}
+	held := w.held(spec.ID)
+	old, h := w.agents[spec.ID], &hand{}
+	lost, err := w.state.Attach(w.now, spec, held, h)
+	require.NoError(t, err)
+	if old != nil && w.state.agents[spec.ID].sink == Sink(h) {
+		for _, x := range held {
+			if !slices.Contains(lost, x) {
+				h.got = append(h.got, Assignment{Execution: x})
+			}
+		}
+	}
+	w.agents[spec.ID] = h
+	w.durable()
+}
+
+func (w *world) detach(t *rapid.T) {
+	name := w.name()
+	if h := w.agents[name]; h != nil {
+		require.NoError(t, w.state.Detach(w.now, name, h, rapid.Bool().Draw(t, "give back")))
+	}
+	w.durable()
+}
+
+func (w *world) report(t *rapid.T) {
+	name := w.name()
+	list := w.held(name)
+	if len(list) == 0 {
+		return
+	}
+	r := Report{Execution: list[0]}
+	switch rapid.IntRange(0, 3).Draw(t, "how") {
+	case 0:
+		r.Error = "broke"
+	case 1:
+		r.Error, r.Final = "broke", true
+	}
+	before, err := w.state.Get(r.Task)
+	v, failed := w.state.Report(w.now, name, r)
+	require.NoError(t, failed)
+	held := err == nil && before.Phase == Running && before.Attempt == r.Attempt && before.Agent == name
+	require.Equal(t, held, v.Accepted && !v.Duplicate, "a result counts if and only if the lease is valid")
+	if !v.Accepted {
+		require.NotEmpty(t, v.Reason)
+	}
+	if v.Accepted {
+		again, err := w.state.Report(w.now, name, r)
+		require.NoError(t, err)
+		now, _ := w.state.Get(r.Task)
+		if now.Phase != Running || now.Attempt == r.Attempt {
+			require.True(t, again.Duplicate, "the same report again is known: %+v", again)
+		}
+	}
+	w.durable()
+}
+
+func (w *world) heartbeat(t *rapid.T) {
+	name := w.name()
+	_, err := w.state.Heartbeat(w.now, name, w.held(name))
+	if err != nil {
+		require.ErrorIs(t, err, ErrNotAttached)
+	}
+	w.durable()
+}
+
+func (w *world) release(t *rapid.T) {
+	name := w.name()
+	_, err := w.state.Release(w.now, name, w.held(name))
+	require.NoError(t, err)
+	w.durable()
+}
+
+func (w *world) cancel(t *rapid.T) {
+	id := w.some()
+	before, missing := w.state.Get(id)
+	err := w.state.Cancel(w.now, id)
+	require.Equal(t, missing == nil && (before.Phase == Waiting || before.Phase == Cancelled), err == nil)
+	w.durable()
+}
+
+func (w *world) pass(t *rapid.T) {
+	w.now += int64(rapid.IntRange(1, 15).Draw(t, "seconds")) * 1e6
+	for {
+		more, err := w.state.Tick(w.now, 2)
+		require.NoError(t, err)
+		w.durable()
+		if !more {
+			break
+		}
+	}
+	if rapid.Bool().Draw(t, "archive") {
+		w.state.Archived(len(w.state.Unarchived(5)))
+	}
+}
+
+// takeover throws the state away and recovers it, from a snapshot or from the start.
+func (w *world) takeover(t *rapid.T) {
+	before := picture(w.state)
+	next := w.fresh()
+	if rapid.Bool().Draw(t, "snapshot") {
+		require.NoError(t, next.restore(strings.NewReader(string(w.state.snapshot()))))
+	} else {
+		for _, r := range w.wrote {
+			require.NoError(t, next.Apply(r))
+		}
+	}
+	require.NoError(t, next.Ready(w.now))
+	require.Equal(t, before, picture(next))
+	w.state = next
+}
+
+// picture is what every owner must agree on.
+func picture(s *State) string {
+	var lines []string
+	for id, e := range s.tasks {
+		lines = append(lines, fmt.Sprintf("%s %s %s attempt %d failures %d by %s %q %q", id, e.Queue, e.Phase, e.Attempt, e.Failures, e.Agent, e.Error, e.Result))
+	}
+	for key, e := range s.keys {
+		lines = append(lines, fmt.Sprintf("key %q %s", key, e.ID))
+	}
+	for _, st := range s.Stats() {
+		if st.Submitted == 0 {
+			continue // a queue that only refused tasks leaves no record
+		}
+		st.DuplicatesAnswered, st.DuplicatesRefused, st.LateRefused = 0, 0, 0
+		lines = append(lines, fmt.Sprintf("%+v", st))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// check holds after every call.
+func (w *world) check(t *rapid.T) {
+	running := map[string]int{}
+	waiting, all := 0, 0
+	for _, e := range w.state.tasks {
+		switch e.Phase {
+		case Running:
+			running[e.Agent]++
+			all++
+			require.Contains(t, w.state.agents[e.Agent].holds, e)
+		case Waiting:
+			waiting++
+			all++
+		}
+	}
+	require.Equal(t, waiting, w.state.matcher.Stats().Waiting)
+	require.Equal(t, all-waiting, w.state.matcher.Stats().Running)
+	require.Equal(t, all-waiting, w.state.leases.size)
+	for name, a := range w.state.agents {
+		require.Len(t, a.holds, running[name])
+		if a.handle != 0 {
+			load, err := w.state.matcher.Load(a.handle)
+			require.NoError(t, err)
+			require.Equal(t, running[name], load)
+		}
+	}
+	for _, e := range w.state.tasks {
+		if e.Phase != Waiting {
+			continue
+		}
+		for _, a := range w.state.agents {
+			free := a.handle != 0 && !a.silent && len(a.holds) < a.spec.Capacity
+			able := len(e.Capabilities) == 0 || len(a.spec.Capabilities) > 0
+			require.False(t, free && able, "task %s waits while agent %s could do it", e.ID, a.id)
+		}
+	}
+}
+
+// Random calls, ticks and takeovers: no result counts without a valid lease, attempts
+// only grow, nothing waits beside a free agent, and every owner agrees with the last.
+func TestState_Model(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t)
+		t.Repeat(map[string]func(*rapid.T){
+			"submit": w.submit, "attach": w.attach, "detach": w.detach, "report": w.report, "heartbeat": w.heartbeat,
+			"release": w.release, "cancel": w.cancel, "pass": w.pass, "takeover": w.takeover, "": w.check,
+		})
+	})
+}

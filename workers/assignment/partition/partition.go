@@ -1,0 +1,370 @@
+package partition
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/leanvibe/hive/workers/assignment/codec"
+	"github.com/leanvibe/hive/workers/assignment/journal"
+)
+
+const (
+	// gatherMost bounds what one batch gathers while the last one travels; then calls
+	// wait in the queue, and beyond it they are refused.
+	gatherMost = 1 << 20
+	// serveMost bounds the calls served before the journal is looked at again.
+	serveMost = 64
+	// tickEvery is how late a lease or a deadline may be noticed.
+	tickEvery = 100 * time.Millisecond
+	// tickMost bounds what one tick does of each kind; a full one is followed by the next at once.
+	tickMost = 1000
+)
+
+// Options are a partition's settings.
+type Options struct {
+	Journal journal.Options
+	Limits  Limits
+	// Calls bounds those that wait to be served; 0: 4096.
+	Calls int
+	// SnapshotBytes is how much the journal may hold before the next snapshot; 0: 64 MiB.
+	SnapshotBytes int
+	// Decided is told how long a call took from its arrival until the assignments that
+	// it caused were decided, Durable until its answer was durable. May be nil.
+	Decided, Durable func(took time.Duration, assignments int)
+}
+
+// Partition is one partition that this replica owns. Its methods may be called from
+// any goroutine; each returns when what it did is durable, with ErrLost when that is
+// not known, and with a *BusyError when too many calls wait.
+type Partition struct {
+	opts    Options
+	log     *journal.Log
+	state   *State
+	inbox   chan *call
+	batches chan *batch
+	settled chan *batch
+	renewed chan error
+	over    chan struct{} // closed once nobody will be served or answered any more
+
+	// Only the goroutine of Run touches these.
+	now      time.Time
+	waiting  []*call // whose answer is in the batch that gathers
+	flight   *batch
+	spare    *Changes
+	appended int // bytes since the last snapshot
+
+	mu       sync.Mutex
+	watchers map[TaskID][]chan struct{}
+}
+
+// call is one request on its way through the partition.
+type call struct {
+	at          time.Time
+	do          func(now int64, s *State) error
+	done        chan error
+	assignments int
+}
+
+// batch is what one append makes durable, and who waits for it.
+type batch struct {
+	changes  *Changes
+	calls    []*call
+	snapshot []byte
+	err      error
+}
+
+// Open takes the partition over and recovers it. Errors are those of journal.Takeover
+// and Recover, and a *RecordError.
+func Open(ctx context.Context, opts Options) (*Partition, error) {
+	if opts.Calls == 0 {
+		opts.Calls = 4096
+	}
+	if opts.SnapshotBytes == 0 {
+		opts.SnapshotBytes = 64 << 20
+	}
+	state, err := NewState(opts.Limits)
+	if err != nil {
+		return nil, err
+	}
+	log, err := journal.Takeover(ctx, opts.Journal)
+	if err != nil {
+		return nil, err
+	}
+	p := &Partition{
+		opts: opts, log: log, state: state, spare: &Changes{},
+		inbox: make(chan *call, opts.Calls), batches: make(chan *batch, 1), settled: make(chan *batch, 1),
+		renewed: make(chan error, 1), over: make(chan struct{}), watchers: map[TaskID][]chan struct{}{},
+	}
+	err = log.Recover(ctx, state.restore, func(r journal.Record) error {
+		for i, record := range r.Records {
+			p.appended += len(record)
+			if err := state.Apply(record); err != nil {
+				return &RecordError{Seq: r.Seq, Index: i, Why: err.Error()}
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		err = state.Ready(time.Now().UnixMicro())
+	}
+	if err != nil {
+		err = errors.Join(err, log.Release(ctx))
+		log.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Run serves the partition until ctx ends, and then hands it over in order: what was
+// called is finished, made durable and answered, and the lease is given back. It
+// returns nil for that, an error that wraps ErrLost when the partition was lost or Redis
+// stayed away for a lease term after ctx ended, and another when only the lease could
+// not be given back.
+func (p *Partition) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var helpers sync.WaitGroup
+	helpers.Go(func() { p.append(work) })
+	helpers.Go(func() { p.renew(work) })
+	err := p.serve(ctx)
+	close(p.batches)
+	if err == nil {
+		patience, cancel := context.WithTimeout(work, p.opts.Journal.Lease)
+		if err = p.log.Release(patience); err != nil {
+			err = fmt.Errorf("the lease could not be given back, it runs out by itself: %w", err)
+		}
+		cancel()
+	}
+	stop()
+	helpers.Wait()
+	p.log.Close()
+	p.abandon()
+	close(p.over)
+	return err
+}
+
+// serve is the partition's goroutine.
+func (p *Partition) serve(ctx context.Context) error {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	var late <-chan time.Time
+	for {
+		inbox, over := p.inbox, ctx.Done()
+		if len(p.state.changes.w.buf) >= gatherMost {
+			inbox = nil
+		}
+		if ctx.Err() != nil {
+			if over = nil; late == nil {
+				late = time.After(p.opts.Journal.Lease)
+			}
+			if len(p.inbox) == 0 && p.flight == nil && len(p.waiting) == 0 && len(p.state.changes.ends) == 0 {
+				return nil
+			}
+		}
+		var err error
+		select {
+		case c := <-inbox:
+			err = p.take(c)
+		case b := <-p.settled:
+			err = p.acknowledge(b)
+		case <-tick.C:
+			err = p.tick()
+		case err = <-p.renewed:
+		case <-over:
+		case <-late:
+			err = fmt.Errorf("Redis has not confirmed the last batch within %s", p.opts.Journal.Lease)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrLost, err)
+		}
+		p.flush()
+	}
+}
+
+// take serves a call and those right behind it.
+func (p *Partition) take(c *call) error {
+	p.now = time.Now()
+	for n := 0; ; n++ {
+		before := len(p.state.changes.deliveries)
+		if err := c.do(p.now.UnixMicro(), p.state); err != nil {
+			c.done <- ErrLost
+			return err
+		}
+		if c.assignments = len(p.state.changes.deliveries) - before; c.assignments > 0 && p.opts.Decided != nil {
+			p.opts.Decided(time.Since(c.at), c.assignments)
+		}
+		p.waiting = append(p.waiting, c)
+		if n == serveMost || len(p.state.changes.w.buf) >= gatherMost {
+			return nil
+		}
+		select {
+		case c = <-p.inbox:
+		default:
+			return nil
+		}
+	}
+}
+
+func (p *Partition) tick() error {
+	for {
+		more, err := p.state.Tick(time.Now().UnixMicro(), tickMost)
+		if err != nil || !more || len(p.state.changes.w.buf) >= gatherMost {
+			return err
+		}
+	}
+}
+
+// flush sends what was gathered on its way, unless a batch is under way already. What
+// changed nothing is answered at once: nothing that it saw can be taken back any more.
+func (p *Partition) flush() {
+	if p.flight != nil {
+		return
+	}
+	if len(p.state.changes.ends) == 0 {
+		p.answer(p.waiting)
+		p.waiting = p.waiting[:0]
+		return
+	}
+	b := &batch{changes: p.state.take(p.spare), calls: p.waiting}
+	p.spare, p.waiting = nil, nil
+	p.appended += len(b.changes.w.buf)
+	if p.appended >= p.opts.SnapshotBytes {
+		b.snapshot, p.appended = p.state.snapshot(), 0
+	}
+	p.flight = b
+	p.batches <- b
+}
+
+// acknowledge tells what a batch has made durable.
+func (p *Partition) acknowledge(b *batch) error {
+	p.flight = nil
+	if b.err != nil {
+		for _, c := range b.calls {
+			c.done <- ErrLost
+		}
+		return b.err
+	}
+	deliver(b.changes.deliveries)
+	p.notify(b.changes.finished)
+	p.answer(b.calls)
+	b.changes.reset()
+	p.spare = b.changes
+	return nil
+}
+
+// deliver hands each agent its assignments, in order.
+func deliver(list []delivery) {
+	for from := 0; from < len(list); {
+		to := from + 1
+		for to < len(list) && list[to].to == list[from].to {
+			to++
+		}
+		out := make([]Assignment, 0, to-from)
+		for _, d := range list[from:to] {
+			out = append(out, d.Assignment)
+		}
+		list[from].to.Assign(out)
+		from = to
+	}
+}
+
+func (p *Partition) answer(calls []*call) {
+	for _, c := range calls {
+		if p.opts.Durable != nil {
+			p.opts.Durable(time.Since(c.at), c.assignments)
+		}
+		c.done <- nil
+	}
+}
+
+// append is the goroutine that makes batches durable, one after the other.
+func (p *Partition) append(ctx context.Context) {
+	for b := range p.batches {
+		var seq uint64
+		for _, piece := range pieces(b.changes.records()) {
+			if seq, b.err = p.log.Append(ctx, piece); errors.Is(b.err, journal.ErrUnknown) {
+				seq, b.err = p.resolve(ctx)
+			}
+			if b.err != nil {
+				break
+			}
+		}
+		if b.err == nil && b.snapshot != nil {
+			b.err = p.log.Snapshot(ctx, seq, bytes.NewReader(b.snapshot))
+		}
+		p.settled <- b
+	}
+}
+
+// resolve settles an append whose outcome is not known, however long Redis is away:
+// until then nothing is acknowledged and nothing else appended.
+func (p *Partition) resolve(ctx context.Context) (uint64, error) {
+	for {
+		seq, err := p.log.Resolve(ctx)
+		if !errors.Is(err, journal.ErrUnknown) || ctx.Err() != nil {
+			return seq, err
+		}
+	}
+}
+
+// pieces cuts records into appends that the journal takes.
+func pieces(records [][]byte) [][][]byte {
+	var out [][][]byte
+	from, size := 0, 0
+	for i, r := range records {
+		if grown := size + 4 + len(r); i > from && (grown > codec.MaxBytes/2 || i-from == codec.MaxRecords) {
+			out = append(out, records[from:i])
+			from, size = i, 0
+		}
+		size += 4 + len(r)
+	}
+	return append(out, records[from:])
+}
+
+// renew keeps the lease. That a renewal fails says nothing yet: appends decide.
+func (p *Partition) renew(ctx context.Context) {
+	tick := time.NewTicker(p.opts.Journal.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := p.log.Renew(ctx); errors.Is(err, journal.ErrFenced) {
+			p.renewed <- err
+			return
+		}
+	}
+}
+
+// abandon answers everybody who still waits.
+func (p *Partition) abandon() {
+	lost := p.waiting
+	if p.flight != nil {
+		lost = append(lost, p.flight.calls...)
+	}
+	for {
+		select {
+		case c := <-p.inbox:
+			lost = append(lost, c)
+			continue
+		default:
+		}
+		break
+	}
+	for _, c := range lost {
+		c.done <- ErrLost
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, list := range p.watchers {
+		for _, w := range list {
+			close(w)
+		}
+		delete(p.watchers, id)
+	}
+}

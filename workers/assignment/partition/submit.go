@@ -1,0 +1,110 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Submitted is what became of one draft. Err is a *ConflictError, a *BusyError or
+// ErrExpired: nothing was stored.
+type Submitted struct {
+	Task      TaskID
+	Duplicate bool
+	Err       error
+}
+
+// Submit stores a task and assigns it if an agent is free. The same key with the same
+// body answers the first task.
+func (s *State) Submit(now int64, d *Draft) Submitted {
+	if d.Key != "" {
+		if e := s.keys[keyOf(d)]; e != nil {
+			st := &s.queues[e.Queue].stats
+			if e.Digest == d.Digest {
+				st.DuplicatesAnswered++
+				return Submitted{Task: e.ID, Duplicate: true}
+			}
+			st.DuplicatesRefused++
+			return Submitted{Task: e.ID, Err: &ConflictError{d.Key, e.ID}}
+		}
+	}
+	if d.Deadline != 0 && d.Deadline <= now {
+		return Submitted{Err: ErrExpired}
+	}
+	if late := len(s.unarchived); late >= s.limits.Finished {
+		return Submitted{Err: &BusyError{fmt.Sprintf("%d finished tasks wait for the archive, the most that are kept", late), 10 * time.Second}}
+	}
+	t := Task{Draft: *d, Phase: Waiting, Submitted: now}
+	spec, err := s.spec(&t)
+	if err != nil {
+		return Submitted{Err: s.busy(err, d.Capabilities)}
+	}
+	handle, out, err := s.matcher.Submit(spec, s.out)
+	if err != nil {
+		return Submitted{Err: s.busy(err, d.Capabilities)}
+	}
+	s.out = out
+	e := s.insert(t)
+	e.handle = handle
+	s.link(e, now)
+	s.index(e)
+	s.queues[d.Queue].stats.Submitted++
+	s.changes.w.submitted(&e.Task)
+	s.changes.seal()
+	s.assign(now)
+	return Submitted{Task: e.ID}
+}
+
+// Get answers a task, or ErrNotFound.
+func (s *State) Get(id TaskID) (Task, error) {
+	if e := s.tasks[id]; e != nil {
+		return e.Task, nil
+	}
+	return Task{}, ErrNotFound
+}
+
+// Cancel takes back a task that waits. It answers a *NotWaitingError for another, nil
+// for one that is cancelled already, and ErrNotFound.
+func (s *State) Cancel(now int64, id TaskID) error {
+	e := s.tasks[id]
+	switch {
+	case e == nil:
+		return ErrNotFound
+	case e.Phase == Cancelled:
+		return nil
+	case e.Phase != Waiting:
+		return &NotWaitingError{id, e.Phase}
+	}
+	return s.finish(e, &event{at: now, cause: causeCancelled, phase: Cancelled, text: "cancelled"})
+}
+
+// Explain says in English why a task waits, or where it stands.
+func (s *State) Explain(id TaskID) (string, error) {
+	e := s.tasks[id]
+	switch {
+	case e == nil:
+		return "", ErrNotFound
+	case e.Phase == Running && s.agents[e.Agent].handle == 0:
+		return fmt.Sprintf("Attempt %d runs on agent %s, which is not attached: it waits for the agent, or for the end of the lease.", e.Attempt, e.Agent), nil
+	case e.Phase == Running:
+		return fmt.Sprintf("Attempt %d runs on agent %s.", e.Attempt, e.Agent), nil
+	case e.Phase.Finished() && e.Error != "":
+		return fmt.Sprintf("It is %s: %s.", e.Phase, e.Error), nil
+	case e.Phase.Finished():
+		return fmt.Sprintf("It is %s.", e.Phase), nil
+	}
+	why, err := s.matcher.Explain(e.handle)
+	if err != nil {
+		return "", errors.Join(ErrNotFound, err)
+	}
+	return why.String(), nil
+}
+
+// Stats answers every queue's counters, in no order.
+func (s *State) Stats() []Stats {
+	out := make([]Stats, 0, len(s.queues))
+	for _, q := range s.queues {
+		out = append(out, q.stats)
+	}
+	return out
+}
