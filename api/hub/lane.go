@@ -74,6 +74,7 @@ func (c *Client) stored(it *frame.Item) {
 	if l != nil && l.producer == it.Producer {
 		done = l.confirm(it.Seq)
 	}
+	c.answered(len(done))
 	c.mu.Unlock()
 	c.settle(done, nil)
 }
@@ -141,7 +142,7 @@ func (c *Client) batch(buf []byte) []byte {
 		buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpAck, Address: address, Cursor: cursor})
 	}
 	clear(c.acks)
-	n := 0
+	n, carried := 0, uint64(0)
 	for n < len(c.dirty) && len(buf) < frameGoal {
 		l := c.dirty[n]
 		n++
@@ -149,12 +150,15 @@ func (c *Client) batch(buf []byte) []byte {
 		if !l.waiting() {
 			continue
 		}
+		before := l.sent
 		buf = l.next(buf)
+		carried += l.sent - before
 		if l.waiting() { // behind the others, so that none starves
 			l.dirty = true
 			c.dirty = append(c.dirty, l)
 		}
 	}
 	c.dirty = append(c.dirty[:0], c.dirty[n:]...)
+	c.hold(carried)
 	return buf
 }

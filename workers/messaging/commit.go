@@ -21,9 +21,11 @@ const (
 	// roundMax bounds a mailbox's part of a round, in bytes, and roundBytes the whole.
 	roundMax   = 512 << 10
 	roundBytes = 2 << 20
-	// roundPace is the least time between the beginnings of two rounds to a node:
-	// it lets small messages of many senders gather.
-	roundPace = time.Millisecond
+	// A node rests between two rounds as long as the last one took, within these
+	// bounds: small messages of many senders gather, and the more there are, the
+	// longer. Without it a round's fixed costs ate what the next one was waiting for.
+	restLeast = time.Millisecond
+	restMost  = 5 * time.Millisecond
 	// ackPause lets acknowledgements gather; one that goes down with the hub only
 	// brings messages a second time.
 	ackPause = 20 * time.Millisecond
@@ -48,6 +50,7 @@ type committer struct {
 	acked   func(n int)
 	count   func(kind string)
 	gauge   func(bytes float64)
+	wakes   wakes
 
 	mu      sync.Mutex
 	ctx     context.Context
@@ -144,15 +147,15 @@ func (c *committer) work(node *redis.Client) {
 		c.mu.Lock()
 		c.gauge(float64(c.waiting))
 		c.mu.Unlock()
+		c.wakes.hold()
 		for _, p := range round {
 			c.settle(p)
 		}
-		if left := roundPace - time.Since(began); left > 0 {
-			pace := time.NewTimer(left)
-			select {
-			case <-pace.C:
-			case <-c.ctx.Done():
-			}
+		c.wakes.release()
+		rest := time.NewTimer(min(max(time.Since(began), restLeast), restMost))
+		select {
+		case <-rest.C:
+		case <-c.ctx.Done():
 		}
 	}
 }

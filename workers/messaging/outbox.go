@@ -29,9 +29,18 @@ type outbox struct {
 	bytes   int
 	answers int
 	signal  chan struct{}
+	wakes   *wakes
+	listed  bool // under wakes.mu
 }
 
+// wake lets the writer run, now or when the round is settled.
 func (o *outbox) wake() {
+	if !o.wakes.later(o) {
+		o.ring()
+	}
+}
+
+func (o *outbox) ring() {
 	select {
 	case o.signal <- struct{}{}:
 	default:

@@ -21,9 +21,10 @@ type result struct {
 	received                   int64
 	lost, repeated, disordered int64
 	perSecond                  []float64
-	// From when a message was due: taken in by the hub, confirmed to the sender,
-	// handled by the receiver; handed is from taken in to handled.
-	taken, stored, delivered, handed *hdrhistogram.Histogram
+	// From when a message was due: sent (late: what the clock itself adds), taken in
+	// by the hub, confirmed to the sender, handled by the receiver; handed is from
+	// taken in to handled.
+	late, taken, stored, delivered, handed *hdrhistogram.Histogram
 }
 
 func (r *result) throughput() float64 { return float64(r.received) / r.took.Seconds() }
@@ -51,13 +52,13 @@ func load(ctx context.Context, o options, url string, rate int) (*result, error)
 	if err := warm(ctx, o, agents, &received); err != nil {
 		return nil, err
 	}
-	r := &result{rate: rate}
+	r := &result{rate: rate, late: histogram()}
 	sending, quiet := context.WithTimeout(ctx, time.Duration(o.seconds)*time.Second)
 	defer quiet()
 	start := time.Now()
 	var senders sync.WaitGroup
 	if rate > 0 {
-		senders.Go(func() { pace(sending, o, agents, rate) })
+		senders.Go(func() { pace(sending, o, agents, rate, r.late) })
 	} else {
 		for _, a := range agents {
 			senders.Go(func() {
@@ -103,7 +104,7 @@ func warm(ctx context.Context, o options, agents []*agent, received *atomic.Int6
 
 // pace sends open loop: message n of all is due n/rate after the start, agents in
 // turn, whether or not the hub keeps up; each is timed from when it was due.
-func pace(ctx context.Context, o options, agents []*agent, rate int) {
+func pace(ctx context.Context, o options, agents []*agent, rate int, late *hdrhistogram.Histogram) {
 	tick := time.NewTicker(clockTick)
 	defer tick.Stop()
 	apart := float64(time.Second) / float64(rate)
@@ -119,6 +120,7 @@ func pace(ctx context.Context, o options, agents []*agent, rate int) {
 			if at > now {
 				break
 			}
+			record(late, time.Since(start)-at)
 			if !agents[n%len(agents)].one(ctx, o, start.Add(at)) {
 				return
 			}

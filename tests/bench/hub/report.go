@@ -33,7 +33,7 @@ func (r *result) print(o options, used []time.Duration, memory int64) {
 		name string
 		h    *hdrhistogram.Histogram
 	}{
-		{"due to taken in by the hub", r.taken}, {"taken in to handled", r.handed},
+		{"due to sent, the clock's own", r.late}, {"due to taken in by the hub", r.taken}, {"taken in to handled", r.handed},
 		{"due to confirmed to the sender", r.stored}, {"due to handled", r.delivered},
 	} {
 		fmt.Printf("  %-31s p50 %7.2f ms  p99 %7.2f ms  max %7.2f ms\n", line.name, ms(line.h, 50), ms(line.h, 99), ms(line.h, 100))

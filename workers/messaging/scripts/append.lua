@@ -8,43 +8,58 @@
 -- stored <cursor>, duplicate <cursor or ''>, part <last stored>, gap <last stored>, full.
 -- Ids: <ms>-<number of the entry's last message>. Numbers are dense; the time in
 -- front keeps a number that a failover took back from being taken for its successor.
+-- Each call and each number written as text costs more than the rest: what is known of
+-- all chunks is read at once, and written once for each key.
+local call, text = redis.call, string.format
 local most, entries, keep, remember = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local state = redis.call('HMGET', KEYS[2], 'ms', 'n', 'an', 'kept')
+local state = call('HMGET', KEYS[2], 'ms', 'n', 'an', 'kept')
 local was, n, acked = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
-local now = redis.call('TIME')
+local now = call('TIME')
 local ms = math.max(was, now[1] * 1000 + math.floor(now[2] / 1000))
-local function id(at, number) return string.format('%.0f-%.0f', at, number) end
-local out, accepted, before = {id(was, n), ''}, {}, n
+local stamp = text('%.0f-', ms)
+local known, life = {}, {}
+for i = 3, #KEYS, 1000 do
+  local got = call('MGET', unpack(KEYS, i, math.min(i + 999, #KEYS)))
+  for j = 1, #got do known[KEYS[i + j - 1]] = got[j] end
+end
+local out, accepted, before = {text('%.0f-%.0f', was, n), ''}, {}, n
 for i = 3, #KEYS do
-  local at = 5 + (i - 3) * 3
+  local key, at = KEYS[i], i * 3 - 4
   local seq, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  local known = redis.call('GET', KEYS[i])
-  local last = tonumber(seq > 0 and known or 0)
-  local said
-  if seq == 0 and known then said = 'duplicate ' .. known
-  elseif seq > last + 1 then said = 'gap ' .. string.format('%.0f', last)
+  local seen, said = known[key], nil
+  local last = seq > 0 and tonumber(seen or 0) or 0
+  if seq == 0 and seen then said = 'duplicate ' .. seen
+  elseif seq > last + 1 then said = text('gap %.0f', last)
   elseif seq > 0 and seq + count - 1 <= last then said = 'duplicate '
-  elseif seq > 0 and seq <= last then said = 'part ' .. string.format('%.0f', last)
+  elseif seq > 0 and seq <= last then said = text('part %.0f', last)
   elseif most > 0 and n - acked + count > most then said = 'full'
   else
     n = n + count
     accepted[#accepted + 1] = ARGV[at + 2]
-    said = 'stored ' .. id(ms, n)
-    if seq > 0 then redis.call('SET', KEYS[i], string.format('%.0f', seq + count - 1), 'PX', keep)
-    else redis.call('SET', KEYS[i], id(ms, n), 'PX', remember) end
+    local cursor = stamp .. n
+    said = 'stored ' .. cursor
+    if seq > 0 then known[key], life[key] = seq + count - 1, keep
+    else known[key], life[key] = cursor, remember end
   end
-  out[#out + 1] = said
+  out[i] = said
 end
-out[2] = id(ms, n)
+out[2] = stamp .. n
 if n > before then
-  if most > 0 then redis.call('XADD', KEYS[1], out[2], 'd', table.concat(accepted))
-  else redis.call('XADD', KEYS[1], 'MAXLEN', '~', entries, out[2], 'd', table.concat(accepted)) end
-  redis.call('HSET', KEYS[2], 'ms', string.format('%.0f', ms), 'n', string.format('%.0f', n))
+  for key, long in pairs(life) do
+    local value = known[key]
+    if type(value) == 'number' then value = text('%.0f', value) end
+    call('SET', key, value, 'PX', long)
+  end
+  local round = accepted[1]
+  if #accepted > 1 then round = table.concat(accepted) end
+  if most > 0 then call('XADD', KEYS[1], out[2], 'd', round)
+  else call('XADD', KEYS[1], 'MAXLEN', '~', entries, out[2], 'd', round) end
+  call('HSET', KEYS[2], 'ms', text('%.0f', ms), 'n', n)
   -- Its life is drawn out once an hour: each write here is one more in the AOF.
   if ms - tonumber(state[4] or 0) > 3600000 then
-    redis.call('HSET', KEYS[2], 'kept', string.format('%.0f', ms))
-    redis.call('PEXPIRE', KEYS[1], keep)
-    redis.call('PEXPIRE', KEYS[2], keep)
+    call('HSET', KEYS[2], 'kept', text('%.0f', ms))
+    call('PEXPIRE', KEYS[1], keep)
+    call('PEXPIRE', KEYS[2], keep)
   end
 end
 return out
