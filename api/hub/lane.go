@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/leanvibe/hive/api/frame"
@@ -16,6 +17,9 @@ const (
 	// refusedPause is the time before a refused message is sent again.
 	refusedPause = 50 * time.Millisecond
 )
+
+// hopeless are the codes of what the hub will never take.
+var hopeless = []string{"invalid_argument", "invalid_address", "malformed_frame", "payload_too_large"}
 
 type queued struct {
 	id   string
@@ -89,7 +93,7 @@ func (c *Client) refused(it *frame.Item) {
 	}
 	var lost []queued
 	switch {
-	case it.Code == "invalid_argument" || it.Code == "payload_too_large":
+	case slices.Contains(hopeless, it.Code):
 		lost, l.pending = l.pending, nil
 		c.rename(l)
 	case it.Code == "out_of_sequence" && it.Seq == l.confirmed+1:

@@ -36,8 +36,14 @@ const (
 type box struct {
 	address string
 	chunks  []*chunk
-	ack     *frame.Cursor
+	ack     *ack
 	busy    bool // in line, in a round, or about to be tried again
+}
+
+// ack acknowledges an inbox up to a cursor; refused is called when the inbox ends before it.
+type ack struct {
+	at      frame.Cursor
+	refused func()
 }
 
 // committer groups what all sessions send: while a round is under way to a
@@ -75,6 +81,7 @@ func (c *committer) put(ch *chunk) {
 		return
 	}
 	c.waiting += ch.held
+	c.gauge(float64(c.waiting))
 	b := c.box(ch.to)
 	b.chunks = append(b.chunks, ch)
 	idle := !b.busy
@@ -86,15 +93,15 @@ func (c *committer) put(ch *chunk) {
 }
 
 // ack queues an acknowledgement; a later one takes the place of an earlier.
-func (c *committer) ack(address string, at frame.Cursor) {
+func (c *committer) ack(address string, at frame.Cursor, refused func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.box(address)
 	if b.ack == nil {
 		time.AfterFunc(ackPause, func() { c.ripe(b) })
 	}
-	if b.ack == nil || at.After(*b.ack) {
-		b.ack = &at
+	if b.ack == nil || at.After(b.ack.at) {
+		b.ack = &ack{at, refused}
 	}
 }
 
@@ -230,6 +237,9 @@ func (c *committer) settle(p *posting) {
 		c.acked(p.acked)
 	}
 	c.release(p, again)
+	if p.acked < 0 {
+		p.ack.refused()
+	}
 	for _, t := range tell {
 		t.ch.done(t.o)
 	}
@@ -246,7 +256,7 @@ func (c *committer) release(p *posting, again []*chunk) {
 		c.waiting += ch.held
 	}
 	b.chunks = append(again, b.chunks[len(p.chunks):]...)
-	if p.ack != nil && *b.ack == *p.ack {
+	if b.ack == p.ack {
 		b.ack = nil
 	}
 	b.busy = len(b.chunks) > 0

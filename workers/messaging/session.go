@@ -67,10 +67,13 @@ type session struct {
 	out   outbox
 	feeds map[string]*feed // under out.mu
 
+	unflushed frame.Cursor // the last acknowledgement in JSON that may still gather; the reader's
+
 	flight struct {
 		sync.Mutex
-		bytes int
-		room  chan struct{}
+		bytes    int
+		room     chan struct{}
+		draining bool // no more is taken in
 	}
 }
 
@@ -107,13 +110,13 @@ func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	s.hub.log.Info("agent connected", "agent", s.agent, "session", s.id, "cursor", cursor.String())
 
 	reason := <-s.ending
+	s.hub.metrics.closed.WithLabelValues(string(reason)).Inc()
 	// Close writes the close frame and waits for the peer's; reading goes on
 	// meanwhile, so the socket is closed before the readers are stopped.
 	_ = s.conn.Close(reason.code(), string(reason))
 	cancel()
 	wg.Wait()
 	s.closeAll()
-	s.hub.metrics.closed.WithLabelValues(string(reason)).Inc()
 	s.hub.log.Info("agent disconnected", "agent", s.agent, "session", s.id, "reason", reason)
 }
 
@@ -221,14 +224,21 @@ func (s *session) room(ctx context.Context) bool {
 	}
 }
 
-// send queues a chunk; then is called with what became of it.
+// send queues a chunk; then is called with what became of it. A session that
+// drains drops it without an answer: the client sends it again, elsewhere.
 func (s *session) send(ch *chunk, then func(outcome)) {
 	size := len(ch.messages)
 	s.flight.Lock()
+	if s.flight.draining {
+		s.flight.Unlock()
+		return
+	}
 	s.flight.bytes += size
 	s.flight.Unlock()
 	ch.from = s.agent
 	ch.done = func(o outcome) {
+		s.hub.tally(ch, o)
+		then(o)
 		s.flight.Lock()
 		s.flight.bytes -= size
 		s.flight.Unlock()
@@ -236,20 +246,47 @@ func (s *session) send(ch *chunk, then func(outcome)) {
 		case s.flight.room <- struct{}{}:
 		default:
 		}
-		s.hub.tally(ch, o)
-		then(o)
+		s.finish()
 	}
 	s.hub.commits.put(ch)
 }
 
+// drain ends the session as soon as all that it has taken in is answered, and the answers are written.
+func (s *session) drain() {
+	s.closeAll()
+	s.flight.Lock()
+	s.flight.draining = true
+	s.flight.Unlock()
+	s.finish()
+}
+
+// finish ends a session that drains, if nothing is left to do.
+func (s *session) finish() {
+	s.flight.Lock()
+	defer s.flight.Unlock()
+	if !s.flight.draining || s.flight.bytes > 0 {
+		return
+	}
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if len(s.out.queue) == 0 && !s.out.writing {
+		s.end(endDraining)
+	}
+}
+
 // subscribe begins a topic's feed and answers where.
 func (s *session) subscribe(ctx context.Context, topic string, c frame.Cursor) (frame.Cursor, bool, error) {
+	var err error
 	if c == (frame.Cursor{}) {
-		var err error
-		if c, err = s.hub.store.subscribe(ctx, topic, s.agent); err != nil {
+		c, err = s.hub.store.subscribe(ctx, topic, s.agent)
+	} else {
+		c, err = s.hub.store.from(ctx, topic, c)
+	}
+	if err != nil {
+		if !errors.Is(err, ErrAhead) {
 			s.hub.countError("redis")
-			return c, false, err
 		}
+		return c, false, err
 	}
 	return c, s.open(topic, c), nil
 }
@@ -264,15 +301,16 @@ func (s *session) write(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if !s.within(ctx, s.conn.Ping, endError) {
+			if !s.ping(ctx) {
 				return
 			}
 		case <-s.out.signal:
 		}
-		queue, parked := s.drain(spare)
-		if len(queue) > 0 && !s.within(ctx, func(ctx context.Context) error { return s.speech.say(ctx, s, queue) }, endSlow) {
+		queue, parked := s.waiting(spare)
+		if len(queue) > 0 && !s.within(ctx, func(ctx context.Context) error { return s.speech.say(ctx, s, queue) }) {
 			return
 		}
+		s.written()
 		s.hub.tallyDelivered(queue)
 		s.hub.feeds.feed(parked...)
 		clear(queue)
@@ -283,18 +321,30 @@ func (s *session) write(ctx context.Context) {
 	}
 }
 
-// within bounds one write; late is the session's end when it takes too long.
-func (s *session) within(ctx context.Context, do func(context.Context) error, late endReason) bool {
-	limit, cancel := context.WithTimeout(ctx, writeMax)
+// within bounds one write. A client that takes longer than writeMax is slow: the
+// session ends, and as long again is given to the frame, because the close code
+// can only follow it.
+func (s *session) within(ctx context.Context, do func(context.Context) error) bool {
+	limit, cancel := context.WithTimeout(ctx, 2*writeMax)
 	defer cancel()
+	late := time.AfterFunc(writeMax, func() { s.end(endSlow) })
 	err := do(limit)
-	switch {
-	case err == nil:
-		return true
-	case limit.Err() != nil && ctx.Err() == nil:
-		s.end(late)
-	default:
+	if !late.Stop() {
+		return false
+	}
+	if err != nil {
 		s.end(endError)
 	}
-	return false
+	return err == nil
+}
+
+// ping finds a dead peer.
+func (s *session) ping(ctx context.Context) bool {
+	limit, cancel := context.WithTimeout(ctx, writeMax)
+	defer cancel()
+	err := s.conn.Ping(limit)
+	if err != nil {
+		s.end(endError)
+	}
+	return err == nil
 }

@@ -2,10 +2,11 @@
 -- KEYS: log, state, then one key for each chunk: what its identity is known by.
 -- ARGV: most messages not acknowledged ('0': a topic, which drops its oldest),
 -- most entries of a topic, ms that an untouched mailbox is kept, ms that an id
--- is remembered; then for each chunk: first sequence number ('0': it has an id
--- instead), how many messages, the record.
+-- is remembered; then for each chunk: first sequence number (or, of one that has an
+-- id instead, 'x' and its body's digest), how many messages, the record.
 -- Answers the cursor before, the cursor now, and for each chunk one of:
--- stored <cursor>, duplicate <cursor or ''>, part <last stored>, gap <last stored>, full.
+-- stored <cursor>, duplicate <cursor or ''>, part <last stored>, gap <last stored>,
+-- conflict (the id is another body's), full.
 -- Ids: <ms>-<number of the entry's last message>. Numbers are dense; the time in
 -- front keeps a number that a failover took back from being taken for its successor.
 -- Each call and each number written as text costs more than the rest: what is known of
@@ -25,10 +26,13 @@ end
 local out, accepted, before = {text('%.0f-%.0f', was, n), ''}, {}, n
 for i = 3, #KEYS do
   local key, at = KEYS[i], i * 3 - 4
-  local seq, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
+  local digest, count = ARGV[at], tonumber(ARGV[at + 1])
+  local seq = tonumber(digest) or 0
   local seen, said = known[key], nil
   local last = seq > 0 and tonumber(seen or 0) or 0
-  if seq == 0 and seen then said = 'duplicate ' .. seen
+  if seq == 0 and seen then
+    local cursor, was_digest = string.match(seen, '^(%S+) (%S+)$')
+    if was_digest == digest then said = 'duplicate ' .. cursor else said = 'conflict' end
   elseif seq > last + 1 then said = text('gap %.0f', last)
   elseif seq > 0 and seq + count - 1 <= last then said = 'duplicate '
   elseif seq > 0 and seq <= last then said = text('part %.0f', last)
@@ -39,7 +43,7 @@ for i = 3, #KEYS do
     local cursor = stamp .. n
     said = 'stored ' .. cursor
     if seq > 0 then known[key], life[key] = seq + count - 1, keep
-    else known[key], life[key] = cursor, remember end
+    else known[key], life[key] = cursor .. ' ' .. digest, remember end
   end
   out[i] = said
 end
