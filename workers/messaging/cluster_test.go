@@ -68,29 +68,47 @@ func TestWait_ReplicaKilled(t *testing.T) {
 	require.Equal(t, "after", reader.next(t).ID) // and not "without" a second time
 }
 
+// TestWait_ReplicaStopped: a replica that is there and confirms nothing counts for
+// nothing, in the hub's own repeats too, which find the message stored and write nothing.
+func TestWait_ReplicaStopped(t *testing.T) {
+	cluster := redistest.NewCluster(t)
+	h := startHubWaiting(t, "one", cluster.Addrs()[0], 1)
+	nodes := rediscluster.New(cluster.Addrs(), "")
+	defer nodes.Close()
+	to := unique("to")
+	master, err := nodes.MasterForKey(t.Context(), logKey(to))
+	require.NoError(t, err)
+	replica := replicaOf(t, master)
+	pid := processOf(t, replica)
+	post := func() (int, string) {
+		code, _, body := request(t, "POST", "http://"+h.addr+"/v1/messages", "k", `{"from":"a","to":"`+to+`","body":1}`)
+		return code, body
+	}
+	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	code, body := post()
+	require.Equal(t, http.StatusServiceUnavailable, code, body)
+	require.Contains(t, body, "0 of 1 replicas")
+	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+	require.Eventually(t, func() bool { code, body = post(); return code == http.StatusOK }, time.Minute, 10*time.Millisecond, body)
+	require.Contains(t, body, `"duplicate":true`)
+}
+
 // killReplica kills the only replica of a master; the answer starts it again.
 func killReplica(t *testing.T, master *redis.Client) (restart func()) {
 	t.Helper()
-	line := field(master.Info(t.Context(), "replication").Val(), "slave0") // ip=127.0.0.1,port=1,state=online,...
-	var port string
-	for part := range strings.SplitSeq(line, ",") {
-		if p, ok := strings.CutPrefix(part, "port="); ok {
-			port = p
-		}
-	}
-	require.NotEmpty(t, port, line)
-	replica := redis.NewClient(&redis.Options{Addr: net.JoinHostPort("127.0.0.1", port)})
-	defer replica.Close()
-	pid, err := strconv.Atoi(field(replica.Info(t.Context(), "server").Val(), "process_id"))
-	require.NoError(t, err)
+	replica := replicaOf(t, master)
+	pid := processOf(t, replica)
 	conf := replica.ConfigGet(t.Context(), "*").Val()
 	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	require.Eventually(t, func() bool {
 		return field(master.Info(t.Context(), "replication").Val(), "connected_slaves") == "0"
 	}, patience, time.Millisecond)
 	return func() {
-		args := []string{"--port", port}
-		for _, name := range []string{"bind", "dir", "logfile", "cluster-enabled", "cluster-port", "cluster-node-timeout", "appendonly", "appendfsync", "min-replicas-to-write"} {
+		var args []string
+		for _, name := range []string{
+			"port", "bind", "dir", "logfile", "cluster-enabled", "cluster-port", "cluster-node-timeout", "appendonly", "appendfsync", "min-replicas-to-write",
+		} {
 			args = append(args, "--"+name, conf[name])
 		}
 		cmd := exec.Command("redis-server", append(args, "--save", "")...)
@@ -98,6 +116,25 @@ func killReplica(t *testing.T, master *redis.Client) (restart func()) {
 		require.NoError(t, cmd.Start())
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	}
+}
+
+// replicaOf connects to the only replica of a master.
+func replicaOf(t *testing.T, master *redis.Client) *redis.Client {
+	t.Helper()
+	line := field(master.Info(t.Context(), "replication").Val(), "slave0") // ip=127.0.0.1,port=1,state=online,...
+	_, rest, _ := strings.Cut(line, "port=")
+	port, _, ok := strings.Cut(rest, ",")
+	require.True(t, ok, line)
+	replica := redis.NewClient(&redis.Options{Addr: net.JoinHostPort("127.0.0.1", port)})
+	t.Cleanup(func() { _ = replica.Close() })
+	return replica
+}
+
+func processOf(t *testing.T, node *redis.Client) int {
+	t.Helper()
+	pid, err := strconv.Atoi(field(node.Info(t.Context(), "server").Val(), "process_id"))
+	require.NoError(t, err)
+	return pid
 }
 
 // field reads a line of INFO.
