@@ -205,10 +205,15 @@ func (c *committer) settle(p *posting) {
 		ch *chunk
 		o  outcome
 	}
-	var stored []byte
+	size := 0
+	for _, ch := range p.chunks {
+		size += len(ch.record)
+	}
+	stored := make([]byte, 0, size)
 	var again []*chunk
 	repeated := false
-	var tell []told
+	tell := make([]told, 0, len(p.chunks))
+	at := frame.Cursor{MS: p.cursor.MS, N: p.prev.N}
 	for i, ch := range p.chunks {
 		o, err := ch.judge(p.said[i])
 		switch {
@@ -219,6 +224,8 @@ func (c *committer) settle(p *posting) {
 			o.err = err
 		case o.err == nil && !o.duplicate:
 			stored = append(stored, ch.record...)
+			at.N += ch.count
+			o.cursor = at
 		case o.duplicate:
 			repeated = true
 		}

@@ -130,7 +130,7 @@ func (p *posting) read(cmd *redis.Cmd) error {
 	if err != nil {
 		return err
 	}
-	if len(said) != 2+len(p.chunks) {
+	if len(said) != 2 && len(said) != 2+len(p.chunks) {
 		return fmt.Errorf("the script answered %d words for %d chunks", len(said), len(p.chunks))
 	}
 	if p.prev, err = frame.ParseCursor(said[0]); err != nil {
@@ -139,8 +139,19 @@ func (p *posting) read(cmd *redis.Cmd) error {
 	if p.cursor, err = frame.ParseCursor(said[1]); err != nil {
 		return err
 	}
-	p.said = said[2:]
+	if p.said = said[2:]; len(p.said) == 0 {
+		p.said = allStored(len(p.chunks))
+	}
 	return nil
+}
+
+// allStored is the script's short answer, written out.
+func allStored(n int) []string {
+	said := make([]string, n)
+	for i := range said {
+		said[i] = "stored"
+	}
+	return said
 }
 
 func (p *posting) readAck(cmd *redis.Cmd) (err error) {
