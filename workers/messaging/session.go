@@ -101,7 +101,7 @@ func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	defer cancel()
 	var wg sync.WaitGroup
 	s.answer(s.speech.hello(s, cursor))
-	s.open(s.agent, cursor)
+	s.open(s.agent, cursor, func() {})
 	wg.Go(func() { s.write(ctx) })
 	wg.Go(func() { s.read(ctx) })
 	if err := s.hub.announce.connected(ctx, s.agent, s.nth); err != nil {
@@ -120,8 +120,9 @@ func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	s.hub.log.Info("agent disconnected", "agent", s.agent, "session", s.id, "reason", reason)
 }
 
-// open begins a feed after the cursor; false when the session has its most.
-func (s *session) open(address string, cursor frame.Cursor) bool {
+// open begins a feed after the cursor; false when the session has its most. begins
+// is called before anything of it is delivered.
+func (s *session) open(address string, cursor frame.Cursor, begins func()) bool {
 	fd := &feed{session: s, address: address, cursor: cursor}
 	s.out.mu.Lock()
 	old := s.feeds[address]
@@ -137,6 +138,7 @@ func (s *session) open(address string, cursor frame.Cursor) bool {
 	if old != nil {
 		s.hub.feeds.remove(old)
 	}
+	begins()
 	s.hub.feeds.add(fd)
 	return true
 }
@@ -274,8 +276,8 @@ func (s *session) finish() {
 	}
 }
 
-// subscribe begins a topic's feed and answers where.
-func (s *session) subscribe(ctx context.Context, topic string, c frame.Cursor) (frame.Cursor, bool, error) {
+// subscribe begins a topic's feed and says where, before it delivers; false when the session has its most.
+func (s *session) subscribe(ctx context.Context, topic string, c frame.Cursor, begins func(frame.Cursor)) (bool, error) {
 	var err error
 	if c == (frame.Cursor{}) {
 		c, err = s.hub.store.subscribe(ctx, topic, s.agent)
@@ -286,9 +288,9 @@ func (s *session) subscribe(ctx context.Context, topic string, c frame.Cursor) (
 		if !errors.Is(err, ErrAhead) {
 			s.hub.countError("redis")
 		}
-		return c, false, err
+		return false, err
 	}
-	return c, s.open(topic, c), nil
+	return s.open(topic, c, func() { begins(c) }), nil
 }
 
 // write sends what waits, and a ping when it is quiet.

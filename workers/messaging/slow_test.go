@@ -46,7 +46,7 @@ func TestSlowReader_IsClosedOthersGoOnAndItResumes(t *testing.T) {
 	quick := runClient(t, client.Config{URL: "http://" + h.addr, Agent: unique("quick")})
 	var times []time.Duration
 	const closedSlow = `leanvibe_hub_closed_total{reason="slow"}`
-	for deadline := time.Now().Add(patience); metric(t, h.addr, closedSlow) == 0; {
+	for deadline := time.Now().Add(patience); len(times) == 0 || metric(t, h.addr, closedSlow) == 0; {
 		require.Less(t, time.Now(), deadline, "the slow reader was never closed")
 		begun := time.Now()
 		require.NoError(t, quick.Send(t.Context(), unique("to"), "", []byte("1")))

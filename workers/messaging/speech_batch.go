@@ -82,14 +82,14 @@ func (batchSpeech) subscribe(ctx context.Context, s *session, it *frame.Item) {
 		s.answer(wrong(it.Address, codeAddress, "address "+topicForm))
 		return
 	}
-	c, ok, err := s.subscribe(ctx, it.Address, it.Cursor)
+	ok, err := s.subscribe(ctx, it.Address, it.Cursor, func(c frame.Cursor) {
+		s.answer(outgoing{item: frame.Item{Op: frame.OpSubscribed, Address: it.Address, Cursor: c}})
+	})
 	switch {
 	case err != nil:
 		s.answer(wrong(it.Address, codeOf(err), err.Error()))
 	case !ok:
 		s.answer(wrong(it.Address, codeTooMany, fmt.Sprintf("a session subscribes to at most %d topics", topicsMax)))
-	default:
-		s.answer(outgoing{item: frame.Item{Op: frame.OpSubscribed, Address: it.Address, Cursor: c}})
 	}
 }
 

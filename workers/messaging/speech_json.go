@@ -136,14 +136,14 @@ func (j jsonSpeech) subscribe(ctx context.Context, s *session, f frame.Frame) {
 		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: code, Message: problem})
 		return
 	}
-	c, ok, err := s.subscribe(ctx, f.Topic, c)
+	ok, err := s.subscribe(ctx, f.Topic, c, func(c frame.Cursor) {
+		s.answer(outgoing{text: &frame.Frame{Type: frame.Subscribed, ID: f.ID, Topic: f.Topic, Cursor: c.String()}})
+	})
 	switch {
 	case err != nil:
 		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeOf(err), Message: err.Error()})
 	case !ok:
 		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeTooMany, Message: fmt.Sprintf("a session subscribes to at most %d topics", topicsMax)})
-	default:
-		s.answer(outgoing{text: &frame.Frame{Type: frame.Subscribed, ID: f.ID, Topic: f.Topic, Cursor: c.String()}})
 	}
 }
 
