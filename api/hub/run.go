@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -186,6 +187,8 @@ func (c *Client) write(ctx context.Context, conn *websocket.Conn) error {
 		case <-ping.C:
 			buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpPing})
 		case <-c.signal:
+			// Who has queued one message may be about to queue more: they share the frame.
+			runtime.Gosched()
 		}
 	}
 }
