@@ -67,3 +67,36 @@ func FuzzNextRecord(f *testing.F) {
 		}
 	})
 }
+
+// FuzzNextMessage: what is read without an error is shorter than before, and written back the same.
+func FuzzNextMessage(f *testing.F) {
+	f.Add(AppendMessage(nil, "id", []byte(`{"a":1}`)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id, body, rest, err := NextMessage(b)
+		if err != nil {
+			require.ErrorIs(t, err, ErrMalformed)
+			return
+		}
+		require.Less(t, len(rest), len(b))
+		id2, body2, rest2, err := NextMessage(AppendMessage(nil, string(id), body))
+		require.NoError(t, err)
+		require.Empty(t, rest2)
+		require.Equal(t, string(id), string(id2))
+		require.Equal(t, string(body), string(body2))
+	})
+}
+
+// FuzzParseCursor: what is read is within the scripts' numbers and reads the same again.
+func FuzzParseCursor(f *testing.F) {
+	f.Add("1764039152639-17")
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := ParseCursor(s)
+		if err != nil {
+			return
+		}
+		require.Less(t, max(c.MS, c.N), uint64(1)<<53)
+		again, err := ParseCursor(c.String())
+		require.NoError(t, err)
+		require.Equal(t, c, again)
+	})
+}

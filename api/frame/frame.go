@@ -21,7 +21,7 @@
 // Who asks for the subprotocol hive.batch.v1 speaks binary frames instead (Item).
 //
 // A send repeated with its id within ten minutes is answered duplicate: true and
-// stored once. Close codes: 1001 the hub drains, connect again; 4008 the client
+// stored once; with another body it is an error, id_conflict. Close codes: 1001 the hub drains, connect again; 4008 the client
 // reads too slowly; 4009 the agent connected again elsewhere.
 package frame
 
@@ -52,7 +52,7 @@ const (
 
 // Close codes beside those of RFC 6455.
 const (
-	// CloseSlow: the client's answers pile up.
+	// CloseSlow: the client did not read for 5 s, or its answers pile up.
 	CloseSlow = 4008
 	// CloseReplaced: the agent has connected again.
 	CloseReplaced = 4009

@@ -78,6 +78,7 @@ type Client struct {
 	acks    map[string]frame.Cursor
 	cursors map[string]frame.Cursor // of what has come, by address
 	renamed int
+	gather
 }
 
 // New checks the configuration; nothing happens before Run.
@@ -102,11 +103,13 @@ func New(cfg Config) (*Client, error) {
 	}
 	var name [8]byte
 	_, _ = rand.Read(name[:]) // never fails
-	return &Client{
+	c := &Client{
 		cfg: cfg, name: hex.EncodeToString(name[:]), tokens: make(chan struct{}, cfg.Window),
 		signal: make(chan struct{}, 1), inbox: make(chan []Message, 64),
 		lanes: map[string]*lane{}, acks: map[string]frame.Cursor{}, cursors: map[string]frame.Cursor{},
-	}, nil
+	}
+	c.gather.over = time.AfterFunc(gatherMax, c.gathered)
+	return c, nil
 }
 
 // Send stores a message and waits until the hub says so.
@@ -167,7 +170,9 @@ func (c *Client) mark(l *lane) {
 		l.dirty = true
 		c.dirty = append(c.dirty, l)
 	}
-	c.wake()
+	if !c.holding {
+		c.wake()
+	}
 }
 
 func (c *Client) wake() {

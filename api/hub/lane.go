@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/leanvibe/hive/api/frame"
@@ -16,6 +17,9 @@ const (
 	// refusedPause is the time before a refused message is sent again.
 	refusedPause = 50 * time.Millisecond
 )
+
+// hopeless are the codes of what the hub will never take.
+var hopeless = []string{"invalid_argument", "invalid_address", "malformed_frame", "payload_too_large"}
 
 type queued struct {
 	id   string
@@ -74,6 +78,7 @@ func (c *Client) stored(it *frame.Item) {
 	if l != nil && l.producer == it.Producer {
 		done = l.confirm(it.Seq)
 	}
+	c.answered(len(done))
 	c.mu.Unlock()
 	c.settle(done, nil)
 }
@@ -88,7 +93,7 @@ func (c *Client) refused(it *frame.Item) {
 	}
 	var lost []queued
 	switch {
-	case it.Code == "invalid_argument" || it.Code == "payload_too_large":
+	case slices.Contains(hopeless, it.Code):
 		lost, l.pending = l.pending, nil
 		c.rename(l)
 	case it.Code == "out_of_sequence" && it.Seq == l.confirmed+1:
@@ -141,7 +146,7 @@ func (c *Client) batch(buf []byte) []byte {
 		buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpAck, Address: address, Cursor: cursor})
 	}
 	clear(c.acks)
-	n := 0
+	n, carried := 0, uint64(0)
 	for n < len(c.dirty) && len(buf) < frameGoal {
 		l := c.dirty[n]
 		n++
@@ -149,12 +154,15 @@ func (c *Client) batch(buf []byte) []byte {
 		if !l.waiting() {
 			continue
 		}
+		before := l.sent
 		buf = l.next(buf)
+		carried += l.sent - before
 		if l.waiting() { // behind the others, so that none starves
 			l.dirty = true
 			c.dirty = append(c.dirty, l)
 		}
 	}
 	c.dirty = append(c.dirty[:0], c.dirty[n:]...)
+	c.hold(carried)
 	return buf
 }

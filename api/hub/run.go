@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,6 +137,10 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 		defer resp.Body.Close()
 	}
 	if err != nil {
+		if resp != nil && resp.StatusCode == http.StatusConflict {
+			c.forget(c.cfg.Agent)
+			return nil, err
+		}
 		if resp != nil && resp.StatusCode >= 400 && resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests {
 			return nil, fmt.Errorf("%w: the hub refuses the connection: %w", errFinal, err)
 		}
@@ -146,6 +152,14 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 	}
 	conn.SetReadLimit(-1) // an entry of the hub is bounded there
 	return conn, nil
+}
+
+// forget drops a cursor that the hub does not know: Redis has lost what stood
+// there. What is not acknowledged comes again.
+func (c *Client) forget(address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.cursors, address)
 }
 
 // write sends what there is until ctx ends (nil) or the connection does.
@@ -173,6 +187,8 @@ func (c *Client) write(ctx context.Context, conn *websocket.Conn) error {
 		case <-ping.C:
 			buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpPing})
 		case <-c.signal:
+			// Who has queued one message may be about to queue more: they share the frame.
+			runtime.Gosched()
 		}
 	}
 }
@@ -224,7 +240,9 @@ func (c *Client) take(ctx context.Context, it *frame.Item) error {
 	case frame.OpRefused:
 		c.refused(it)
 	case frame.OpError:
-		if it.Code == "invalid_argument" || it.Code == "too_many_topics" {
+		if it.Code == "cursor_ahead" {
+			c.forget(it.Address)
+		} else if it.Code == "too_many_topics" || slices.Contains(hopeless, it.Code) {
 			return fmt.Errorf("%w: %s: %s", errFinal, it.Code, it.Message)
 		}
 		return fmt.Errorf("%s: %s", it.Code, it.Message)

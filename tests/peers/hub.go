@@ -2,23 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
-	"github.com/coder/websocket"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/leanvibe/hive/api/frame"
+	"github.com/leanvibe/hive/api/hub"
 )
-
-// frameMax is more than any frame of this measurement.
-const frameMax = 1 << 20
 
 func hubSpec() Spec {
 	return Spec{
-		Name: "hub", About: "our communication-hub as this checkout has it: 64 agents over WebSocket, JSON frames, an inbox each, cumulative ack",
+		Name: "hub", About: "our communication-hub as this checkout has it, with its Go client: 64 agents over WebSocket, an inbox each, cumulative ack",
 		Room: Messages, Part: Ours, Batch: messageBatch, Lanes: agents, New: func() Peer { return &hubPeer{} },
 	}
 }
@@ -26,7 +22,13 @@ func hubSpec() Spec {
 type hubPeer struct {
 	service *service
 	redis   *redis.ClusterClient
-	agents  []*hubAgent
+	agents  []*hub.Client
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	// The handlers wait for their sink, which comes with Consume.
+	sink  Sink
+	ready chan struct{}
 }
 
 // Start starts Redis and the hub and connects the agents.
@@ -35,13 +37,20 @@ func (p *hubPeer) Start(ctx context.Context, env Env) (err error) {
 		return err
 	}
 	p.redis = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{p.service.redis.addr}})
+	p.ready = make(chan struct{})
+	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	for i := range agents {
-		conn, _, err := websocket.Dial(ctx, "ws://"+p.service.base+"/v1/hub/connect?agent="+hubName(i), nil)
+		c, err := hub.New(hub.Config{URL: "http://" + p.service.base, Agent: hubName(i), Handle: p.handle, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return err
 		}
-		conn.SetReadLimit(frameMax)
-		p.agents = append(p.agents, &hubAgent{conn: conn, answers: make(chan frame.Frame, 2*messageBatch)})
+		p.agents = append(p.agents, c)
+		p.running.Go(func() {
+			if err := c.Run(ctx); err != nil {
+				<-p.ready
+				p.sink.Fail(err)
+			}
+		})
 	}
 	return nil
 }
@@ -50,19 +59,17 @@ func hubName(agent int) string { return fmt.Sprint("agent", agent) }
 
 // Submit sends a batch from the lane's agent and waits for every answer.
 func (p *hubPeer) Submit(ctx context.Context, lane int, batch []Task) error {
-	a := p.agents[lane]
+	answers := make(chan error, len(batch))
 	for _, t := range batch {
-		// A JSON string of payloadSize bytes with its quotes: the body is as long as the peers' is.
-		body := append(append([]byte{'"'}, t.Payload[:payloadSize-2]...), '"')
-		if err := a.write(ctx, frame.Frame{Type: frame.Send, ID: string(t.Payload[:stampSize]), To: hubName(recipient(t)), Body: body}); err != nil {
+		if err := p.agents[lane].Queue(ctx, hubName(recipient(t)), "", t.Payload, func(err error) { answers <- err }); err != nil {
 			return err
 		}
 	}
 	for range batch {
 		select {
-		case f := <-a.answers:
-			if f.Type != frame.Sent {
-				return fmt.Errorf("the hub answers %s: %s %s", f.Type, f.Code, f.Message)
+		case err := <-answers:
+			if err != nil {
+				return err
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -71,25 +78,34 @@ func (p *hubPeer) Submit(ctx context.Context, lane int, batch []Task) error {
 	return nil
 }
 
-// Consume reads every agent's socket.
-func (p *hubPeer) Consume(ctx context.Context, sink Sink) error {
-	var all sync.WaitGroup
-	for _, a := range p.agents {
-		all.Go(func() {
-			if err := a.read(ctx, sink); err != nil && ctx.Err() == nil {
-				sink.Fail(err)
-			}
-		})
+// handle is every agent's; what it returns nil for, its client acknowledges.
+func (p *hubPeer) handle(ctx context.Context, messages []hub.Message) error {
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return nil
 	}
-	all.Wait()
+	ids := make([]uint64, len(messages))
+	for i := range messages {
+		ids[i] = p.sink.Begin(messages[i].Body)
+	}
+	p.sink.Done(ids...)
 	return nil
 }
 
-// Left is what the inboxes hold.
+// Consume lets the handlers begin.
+func (p *hubPeer) Consume(ctx context.Context, sink Sink) error {
+	p.sink = sink
+	close(p.ready)
+	<-ctx.Done()
+	return nil
+}
+
+// Left is what the inboxes hold, in rounds: an acknowledged one is gone.
 func (p *hubPeer) Left(ctx context.Context) (int64, error) {
 	var sum int64
-	for i := range p.agents {
-		n, err := p.redis.XLen(ctx, "hub:{"+hubName(i)+"}:inbox").Result()
+	for i := range agents {
+		n, err := p.redis.XLen(ctx, "hub:{"+hubName(i)+"}:log").Result()
 		if err != nil {
 			return 0, err
 		}
@@ -98,76 +114,15 @@ func (p *hubPeer) Left(ctx context.Context) (int64, error) {
 	return sum, nil
 }
 
-// Stop ends the sockets, the hub and its Redis.
+// Stop ends the clients, the hub and its Redis.
 func (p *hubPeer) Stop() error {
 	var errs []error
-	for _, a := range p.agents {
-		_ = a.conn.CloseNow() // its reader may have closed it already
+	if p.stop != nil {
+		p.stop()
 	}
+	p.running.Wait()
 	if p.redis != nil {
 		errs = append(errs, p.redis.Close())
 	}
 	return errors.Join(append(errs, p.service.stop())...)
-}
-
-// hubAgent is one socket.
-type hubAgent struct {
-	conn    *websocket.Conn
-	answers chan frame.Frame
-}
-
-func (a *hubAgent) write(ctx context.Context, f frame.Frame) error {
-	raw, err := json.Marshal(f)
-	if err != nil {
-		return err
-	}
-	return a.conn.Write(ctx, websocket.MessageText, raw)
-}
-
-// read takes deliveries and answers.
-func (a *hubAgent) read(ctx context.Context, sink Sink) error {
-	for {
-		f, err := a.next(ctx)
-		if err != nil {
-			return err
-		}
-		switch f.Type {
-		case frame.Deliver:
-			if err := a.acknowledge(ctx, f, sink); err != nil {
-				return err
-			}
-		case frame.Sent, frame.Error:
-			select {
-			case a.answers <- f:
-			default:
-				return fmt.Errorf("an answer that nobody waits for: %s %s", f.Type, f.Message)
-			}
-		case frame.Hello:
-		default:
-			return fmt.Errorf("unexpected frame %q", f.Type)
-		}
-	}
-}
-
-func (a *hubAgent) next(ctx context.Context) (f frame.Frame, err error) {
-	_, raw, err := a.conn.Read(ctx)
-	if err != nil {
-		return f, err
-	}
-	return f, json.Unmarshal(raw, &f)
-}
-
-// acknowledge sends one acknowledgement per message, as the peers do. It has no
-// answer; that the inboxes are empty in the end, Left, shows that it arrived.
-func (a *hubAgent) acknowledge(ctx context.Context, f frame.Frame, sink Sink) error {
-	var payload string
-	if err := json.Unmarshal(f.Body, &payload); err != nil {
-		return err
-	}
-	id := sink.Begin([]byte(payload))
-	if err := a.write(ctx, frame.Frame{Type: frame.Ack, Cursor: f.Cursor}); err != nil {
-		return err
-	}
-	sink.Done(id)
-	return nil
 }

@@ -29,6 +29,10 @@ const (
 var (
 	// ErrFull: the inbox holds its most.
 	ErrFull = errors.New("the inbox is full: its agent has not acknowledged 10000 messages; send again later")
+	// ErrConflict: the id names another message.
+	ErrConflict = errors.New("the sender used this id within 10 minutes for a message with another body: take another id")
+	// ErrAhead: the cursor is not one of the mailbox's.
+	ErrAhead = errors.New("the cursor is behind the mailbox's end: it is not the mailbox's, or its message was lost; begin without a cursor")
 	// ErrGap: a numbered producer's predecessor is not stored.
 	ErrGap = errors.New("out of sequence: the message before it is not stored; send from there, or begin a new producer at 1")
 	// ErrAway: Redis did not confirm the message in time. It may be stored: send it again under the same id.

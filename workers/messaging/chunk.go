@@ -1,6 +1,8 @@
 package messaging
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -42,6 +44,16 @@ func (c *chunk) identity() string {
 		return producerKey(c.to, c.from+":"+c.producer)
 	}
 	return markKey(c.to, c.from, c.id)
+}
+
+// number is what the script knows the chunk by under its identity: the sequence
+// number of its first message, or its body's digest.
+func (c *chunk) number() any {
+	if c.seq > 0 {
+		return c.seq
+	}
+	sum := sha256.Sum256(c.messages)
+	return "x" + hex.EncodeToString(sum[:8])
 }
 
 // encode writes the record that will be stored; the messages then are the
@@ -93,6 +105,8 @@ func (c *chunk) judge(said string) (outcome, error) {
 			return outcome{}, err
 		}
 		return outcome{}, errAgain
+	case "conflict":
+		return outcome{err: ErrConflict}, nil
 	case "full":
 		return outcome{err: ErrFull}, nil
 	}

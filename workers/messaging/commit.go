@@ -21,9 +21,11 @@ const (
 	// roundMax bounds a mailbox's part of a round, in bytes, and roundBytes the whole.
 	roundMax   = 512 << 10
 	roundBytes = 2 << 20
-	// roundPace is the least time between the beginnings of two rounds to a node:
-	// it lets small messages of many senders gather.
-	roundPace = time.Millisecond
+	// A node rests between two rounds as long as the last one took, within these
+	// bounds: small messages of many senders gather, and the more there are, the
+	// longer. Without it a round's fixed costs ate what the next one was waiting for.
+	restLeast = time.Millisecond
+	restMost  = 5 * time.Millisecond
 	// ackPause lets acknowledgements gather; one that goes down with the hub only
 	// brings messages a second time.
 	ackPause = 20 * time.Millisecond
@@ -34,8 +36,14 @@ const (
 type box struct {
 	address string
 	chunks  []*chunk
-	ack     *frame.Cursor
+	ack     *ack
 	busy    bool // in line, in a round, or about to be tried again
+}
+
+// ack acknowledges an inbox up to a cursor; refused is called when the inbox ends before it.
+type ack struct {
+	at      frame.Cursor
+	refused func()
 }
 
 // committer groups what all sessions send: while a round is under way to a
@@ -48,6 +56,7 @@ type committer struct {
 	acked   func(n int)
 	count   func(kind string)
 	gauge   func(bytes float64)
+	wakes   wakes
 
 	mu      sync.Mutex
 	ctx     context.Context
@@ -72,6 +81,7 @@ func (c *committer) put(ch *chunk) {
 		return
 	}
 	c.waiting += ch.held
+	c.gauge(float64(c.waiting))
 	b := c.box(ch.to)
 	b.chunks = append(b.chunks, ch)
 	idle := !b.busy
@@ -83,15 +93,15 @@ func (c *committer) put(ch *chunk) {
 }
 
 // ack queues an acknowledgement; a later one takes the place of an earlier.
-func (c *committer) ack(address string, at frame.Cursor) {
+func (c *committer) ack(address string, at frame.Cursor, refused func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.box(address)
 	if b.ack == nil {
 		time.AfterFunc(ackPause, func() { c.ripe(b) })
 	}
-	if b.ack == nil || at.After(*b.ack) {
-		b.ack = &at
+	if b.ack == nil || at.After(b.ack.at) {
+		b.ack = &ack{at, refused}
 	}
 }
 
@@ -144,15 +154,15 @@ func (c *committer) work(node *redis.Client) {
 		c.mu.Lock()
 		c.gauge(float64(c.waiting))
 		c.mu.Unlock()
+		c.wakes.hold()
 		for _, p := range round {
 			c.settle(p)
 		}
-		if left := roundPace - time.Since(began); left > 0 {
-			pace := time.NewTimer(left)
-			select {
-			case <-pace.C:
-			case <-c.ctx.Done():
-			}
+		c.wakes.release()
+		rest := time.NewTimer(min(max(time.Since(began), restLeast), restMost))
+		select {
+		case <-rest.C:
+		case <-c.ctx.Done():
 		}
 	}
 }
@@ -195,10 +205,15 @@ func (c *committer) settle(p *posting) {
 		ch *chunk
 		o  outcome
 	}
-	var stored []byte
+	size := 0
+	for _, ch := range p.chunks {
+		size += len(ch.record)
+	}
+	stored := make([]byte, 0, size)
 	var again []*chunk
 	repeated := false
-	var tell []told
+	tell := make([]told, 0, len(p.chunks))
+	at := frame.Cursor{MS: p.cursor.MS, N: p.prev.N}
 	for i, ch := range p.chunks {
 		o, err := ch.judge(p.said[i])
 		switch {
@@ -209,6 +224,8 @@ func (c *committer) settle(p *posting) {
 			o.err = err
 		case o.err == nil && !o.duplicate:
 			stored = append(stored, ch.record...)
+			at.N += ch.count
+			o.cursor = at
 		case o.duplicate:
 			repeated = true
 		}
@@ -227,6 +244,9 @@ func (c *committer) settle(p *posting) {
 		c.acked(p.acked)
 	}
 	c.release(p, again)
+	if p.acked < 0 {
+		p.ack.refused()
+	}
 	for _, t := range tell {
 		t.ch.done(t.o)
 	}
@@ -243,7 +263,7 @@ func (c *committer) release(p *posting, again []*chunk) {
 		c.waiting += ch.held
 	}
 	b.chunks = append(again, b.chunks[len(p.chunks):]...)
-	if p.ack != nil && *b.ack == *p.ack {
+	if b.ack == p.ack {
 		b.ack = nil
 	}
 	b.busy = len(b.chunks) > 0

@@ -18,8 +18,12 @@
 // Errors, on the WebSocket {code, message}, over HTTP {error:{code, message, fields[]}}:
 //
 //	code              HTTP  when                                        do
-//	invalid_argument  400   a field, frame or address is not valid      mend it; the message says what is expected
+//	malformed_frame   400   not JSON, not items, bytes too many         mend the client
+//	invalid_address   400   no such name of an agent or a topic         write it as the message says
+//	invalid_argument  400   another field is not valid                  mend it; the message says what is expected
 //	payload_too_large 413   a body over 64 KiB                          send less
+//	id_conflict       409   the id had another body within 10 minutes   take another id
+//	cursor_ahead      409   the mailbox ends before the cursor          begin without a cursor
 //	inbox_full        503   10,000 messages not acknowledged            send again later
 //	out_of_sequence         a numbered message before it is not stored  send from there, or begin a new producer at 1
 //	overloaded        503   64 MiB wait for Redis in this hub           send again later
@@ -27,6 +31,7 @@
 //	too_many_topics         a session has 64 subscriptions              use another agent
 //
 // Every 503 has Retry-After. A frame over 1 MiB (JSON: 68 KiB) ends the socket with 1009.
+// Any valid name is a mailbox's: a message may come before its agent does.
 //
 // At least once, and each message once per identity: an id (10 minutes), or a
 // producer and its number, dense for each mailbox, which is exact for 7 days and
@@ -52,8 +57,19 @@
 // untouched mailbox goes after 7 days. A session buffers 256 KiB of messages;
 // what is beyond it stays in Redis until the client has read. A client that does
 // not read for 5 s, or for whom 4,096 answers pile up, is closed with 4008 and
-// finds everything in its inbox when it comes back. A session with 4 MiB on their
+// finds everything in its inbox when it comes back; the code can only follow the
+// frame that is stuck, for which it has another 5 s. A session with 4 MiB on their
 // way to Redis is not read further.
+//
+// Time: a node rests between two rounds as long as the last one took, 1 to 5 ms, and
+// the Go client holds what follows a frame back for at most 5 ms, unless it waits
+// for each answer. Both sides of a frame, a round and a write cost the same for one
+// message and for a hundred: at 64 agents with 700 messages a second each, the fixed
+// costs alone filled two cores before.
+//
+// A drain takes nothing more in from its sockets, waits for Redis on what it has
+// taken in, writes the answers, and only then closes with 1001. A send without an
+// answer is the client's to repeat.
 //
 // Metrics:
 //

@@ -33,7 +33,7 @@ type hub struct {
 func (h *hub) connect(w http.ResponseWriter, r *http.Request) {
 	agent := r.URL.Query().Get("agent")
 	if !agentPattern.MatchString(agent) {
-		fail(w, http.StatusBadRequest, codeInvalid, "the agent is not valid", []problem{{"agent", agentForm}})
+		fail(w, http.StatusBadRequest, codeAddress, "the agent is not valid", []problem{{"agent", agentForm}})
 		return
 	}
 	_, cursor, problems := mailbox(agent, r.URL.Query().Get("cursor"))
@@ -41,12 +41,10 @@ func (h *hub) connect(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, codeInvalid, "the cursor is not valid", problems)
 		return
 	}
-	if r.URL.Query().Get("cursor") == "" {
-		var err error
-		if cursor, err = h.store.acked(r.Context(), agent); err != nil {
-			h.unavailable(w, err)
-			return
-		}
+	cursor, err := h.store.from(r.Context(), agent, cursor)
+	if err != nil {
+		h.unavailable(w, err)
+		return
 	}
 	nth, err := h.store.connected(r.Context(), agent)
 	if err != nil {
@@ -98,21 +96,29 @@ func (h *hub) remove(s *session) {
 	h.ended.Done()
 }
 
-// drain closes every socket with 1001 and waits for their ends.
+// drain closes every socket with 1001, each when what it has sent is answered, and
+// waits for their ends. Redis bounds it: what it does not confirm in commitMax is refused.
 func (h *hub) drain(ctx context.Context) {
 	h.mu.Lock()
 	h.draining = true
+	var all []*session
 	for _, set := range h.sessions {
 		for s := range set {
-			s.end(endDraining)
+			all = append(all, s)
 		}
 	}
 	h.mu.Unlock()
+	for _, s := range all {
+		s.drain()
+	}
 	done := make(chan struct{})
 	go func() { h.ended.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-ctx.Done():
+		for _, s := range all {
+			s.end(endDraining)
+		}
 	}
 }
 
@@ -130,7 +136,7 @@ func (h *hub) replaced(agent string, newest int64) {
 func newSession(h *hub, conn *websocket.Conn, agent string) *session {
 	s := &session{
 		hub: h, conn: conn, id: uuid.NewString(), agent: agent, speech: jsonSpeech{},
-		ending: make(chan endReason, 1), feeds: map[string]*feed{}, out: outbox{signal: make(chan struct{}, 1)},
+		ending: make(chan endReason, 1), feeds: map[string]*feed{}, out: outbox{signal: make(chan struct{}, 1), wakes: &h.commits.wakes},
 	}
 	if conn.Subprotocol() == frame.Subprotocol {
 		s.speech = batchSpeech{}

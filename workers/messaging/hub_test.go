@@ -195,14 +195,22 @@ func TestFrames_Wrong(t *testing.T) {
 	tests := []struct {
 		name, raw, code, message string
 	}{
-		{"no JSON", `{`, "invalid_argument", "JSON"},
+		{"no JSON", `{`, "malformed_frame", "JSON"},
 		{"unknown type", `{"type":"shout","id":"1"}`, "invalid_argument", "known: send, ack, ping"},
-		{"no receiver", `{"type":"send","id":"1","body":1}`, "invalid_argument", "to must be"},
+		{"no receiver", `{"type":"send","id":"1","body":1}`, "invalid_address", "to must be"},
 		{"no body", `{"type":"send","id":"1","to":"b"}`, "invalid_argument", "body is missing"},
 		{"bad id", `{"type":"send","id":"a b","to":"b","body":1}`, "invalid_argument", "id must be"},
 		{"bad cursor", `{"type":"ack","cursor":"now"}`, "invalid_argument", "cursor must be"},
 		{"body too large", `{"type":"send","id":"1","to":"b","body":"` + strings.Repeat("x", MaxBody) + `"}`, "payload_too_large", "65536"},
 	}
+	to := unique("b")
+	require.Equal(t, frame.Sent, a.send(t, to, "same", "1").Type)
+	tests = append(tests, []struct{ name, raw, code, message string }{
+		{"id of another body", `{"type":"send","id":"same","to":"` + to + `","body":2}`, "id_conflict", "another id"},
+		{"acknowledged ahead", `{"type":"ack","cursor":"9999999999999-1"}`, "cursor_ahead", "end"},
+		{"subscribed ahead", `{"type":"subscribe","topic":"topic:` + to + `","cursor":"9999999999999-1"}`, "cursor_ahead", "end"},
+		{"no such topic name", `{"type":"subscribe","topic":"news"}`, "invalid_address", "topic:news"},
+	}...)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			require.NoError(t, a.Write(t.Context(), websocket.MessageText, []byte(test.raw)))
@@ -227,7 +235,12 @@ func TestHTTP(t *testing.T) {
 		{"repeated", "POST", "/v1/messages", "k", valid, 200, `"duplicate":true`},
 		{"without key", "POST", "/v1/messages", "", valid, 201, `"duplicate":false`},
 		{"wrong fields", "POST", "/v1/messages", "", `{"from":"a b","to":"","body":1}`, 400, `"field":"from"`},
-		{"unknown field", "POST", "/v1/messages", "", `{"too":"a"}`, 400, "unknown field"},
+		{"unknown field", "POST", "/v1/messages", "", `{"too":"a"}`, 400, "malformed_frame"},
+		{"no address", "POST", "/v1/messages", "", `{"from":"a","to":"queue:x","body":1}`, 400, "invalid_address"},
+		{"id of another body", "POST", "/v1/messages", "k", `{"from":"a","to":"` + to + `","body":{"x":2}}`, 409, "id_conflict"},
+		{"read from a cursor of the future", "GET", "/v1/messages?of=" + to + "&cursor=9999999999999-1", "", "", 409, "cursor_ahead"},
+		{"acknowledge the future", "POST", "/v1/messages/ack", "", `{"of":"` + to + `","cursor":"9999999999999-1"}`, 409, "cursor_ahead"},
+		{"connect in the future", "GET", "/v1/hub/connect?agent=" + to + "&cursor=9999999999999-1", "", "", 409, "cursor_ahead"},
 		{"too large", "POST", "/v1/messages", "", `{"from":"a","to":"b","body":"` + strings.Repeat("x", MaxBody+8<<10) + `"}`, 413, "payload_too_large"},
 		{"connect without agent", "GET", "/v1/hub/connect", "", "", 400, `"field":"agent"`},
 		{"connect with a wrong cursor", "GET", "/v1/hub/connect?agent=a&cursor=x", "", "", 400, `"field":"cursor"`},
@@ -331,9 +344,18 @@ type batchAgent struct {
 
 func connectBatch(t *testing.T, h *testHub, id string) *batchAgent {
 	t.Helper()
+	return connectAfter(t, h, id, frame.Cursor{})
+}
+
+func connectAfter(t *testing.T, h *testHub, id string, cursor frame.Cursor) *batchAgent {
+	t.Helper()
+	url := "ws://" + h.addr + "/v1/hub/connect?agent=" + id
+	if cursor != (frame.Cursor{}) {
+		url += "&cursor=" + cursor.String()
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	c, _, err := websocket.Dial(ctx, "ws://"+h.addr+"/v1/hub/connect?agent="+id, &websocket.DialOptions{Subprotocols: []string{frame.Subprotocol}})
+	c, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{frame.Subprotocol}})
 	require.NoError(t, err)
 	require.Equal(t, frame.Subprotocol, c.Subprotocol())
 	c.SetReadLimit(-1)
@@ -380,19 +402,19 @@ func TestBatch_Wrong(t *testing.T) {
 		code, message string
 	}{
 		{"unknown item", frame.Item{Op: '?'}, codeInvalid, "known: S, A, U, N, P"},
-		{"bad address", send(func(it *frame.Item) { it.Address = "queue:x" }), codeInvalid, "topic:news"},
+		{"bad address", send(func(it *frame.Item) { it.Address = "queue:x" }), codeAddress, "topic:news"},
 		{"bad producer", send(func(it *frame.Item) { it.Producer = "" }), codeInvalid, "producer must"},
 		{"no number", send(func(it *frame.Item) { it.Seq = 0 }), codeInvalid, "seq must"},
 		{"count too large", send(func(it *frame.Item) { it.Count = 1 << 40 }), codeInvalid, "count must"},
-		{"count and body differ", send(func(it *frame.Item) { it.Count = 2 }), codeInvalid, "message 2 of 2"},
-		{"bytes behind", send(func(it *frame.Item) { it.Body = append(it.Body, 1) }), codeInvalid, "follow the last"},
+		{"count and body differ", send(func(it *frame.Item) { it.Count = 2 }), codeMalformed, "message 2 of 2"},
+		{"bytes behind", send(func(it *frame.Item) { it.Body = append(it.Body, 1) }), codeMalformed, "follow the last"},
 		{"bad id", send(func(it *frame.Item) { it.Body = frame.AppendMessage(nil, "a b", nil) }), codeInvalid, "id must"},
 		{"body too large", send(func(it *frame.Item) { it.Body = frame.AppendMessage(nil, "", make([]byte, MaxBody+1)) }), codeTooLarge, "65536"},
 		{"gap", send(func(it *frame.Item) { it.Seq = 5; it.Address = unique("gap") }), codeGap, "out of sequence"},
-		{"topic without a name", frame.Item{Op: frame.OpSubscribe, Address: "topic:"}, codeInvalid, "topic:news"},
-		{"no topic", frame.Item{Op: frame.OpSubscribe, Address: "news"}, codeInvalid, "topic:news"},
+		{"topic without a name", frame.Item{Op: frame.OpSubscribe, Address: "topic:"}, codeAddress, "topic:news"},
+		{"no topic", frame.Item{Op: frame.OpSubscribe, Address: "news"}, codeAddress, "topic:news"},
 		{"not subscribed", frame.Item{Op: frame.OpUnsubscribe, Address: "topic:none"}, codeInvalid, "subscribed"},
-		{"another's inbox", frame.Item{Op: frame.OpAck, Address: "other"}, codeInvalid, "your own"},
+		{"another's inbox", frame.Item{Op: frame.OpAck, Address: "other"}, codeAddress, "your own"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -401,6 +423,9 @@ func TestBatch_Wrong(t *testing.T) {
 			require.Contains(t, got.Message, test.message)
 		})
 	}
+	ahead := frame.Cursor{MS: 1 << 50, N: 1}
+	require.Equal(t, codeAhead, a.ask(t, frame.Item{Op: frame.OpAck, Address: a.hello.Address, Cursor: ahead}).Code)
+	require.Equal(t, codeAhead, a.ask(t, frame.Item{Op: frame.OpSubscribe, Address: topicPrefix + unique("t"), Cursor: ahead}).Code)
 	require.NoError(t, a.Write(t.Context(), websocket.MessageBinary, []byte{'S', 0xff}))
 	require.Contains(t, a.next(t).Message, "malformed")
 	require.NoError(t, a.Write(t.Context(), websocket.MessageText, []byte(`{}`)))

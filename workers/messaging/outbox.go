@@ -28,10 +28,20 @@ type outbox struct {
 	queue   []outgoing
 	bytes   int
 	answers int
+	writing bool // the writer has taken what waited, and not yet written it
 	signal  chan struct{}
+	wakes   *wakes
+	listed  bool // under wakes.mu
 }
 
+// wake lets the writer run, now or when the round is settled.
 func (o *outbox) wake() {
+	if !o.wakes.later(o) {
+		o.ring()
+	}
+}
+
+func (o *outbox) ring() {
 	select {
 	case o.signal <- struct{}{}:
 	default:
@@ -114,12 +124,12 @@ func (s *session) answer(o outgoing) {
 	s.out.wake()
 }
 
-// drain takes everything that waits, and the feeds that had waited for room.
-func (s *session) drain(spare []outgoing) (queue []outgoing, parked []*feed) {
+// waiting takes everything that waits, and the feeds that had waited for room.
+func (s *session) waiting(spare []outgoing) (queue []outgoing, parked []*feed) {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	queue, s.out.queue = s.out.queue, spare[:0]
-	s.out.bytes, s.out.answers = 0, 0
+	s.out.bytes, s.out.answers, s.out.writing = 0, 0, true
 	for _, fd := range s.feeds {
 		if fd.parked {
 			fd.parked = false
@@ -127,4 +137,12 @@ func (s *session) drain(spare []outgoing) (queue []outgoing, parked []*feed) {
 		}
 	}
 	return queue, parked
+}
+
+// written notes that what was taken is written.
+func (s *session) written() {
+	s.out.mu.Lock()
+	s.out.writing = false
+	s.out.mu.Unlock()
+	s.finish()
 }

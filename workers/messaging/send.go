@@ -18,6 +18,10 @@ import (
 // Codes of errors; doc.go has the table.
 const (
 	codeInvalid     = "invalid_argument"
+	codeMalformed   = "malformed_frame"
+	codeAddress     = "invalid_address"
+	codeConflict    = "id_conflict"
+	codeAhead       = "cursor_ahead"
 	codeTooLarge    = "payload_too_large"
 	codeTooMany     = "too_many_topics"
 	codeFull        = "inbox_full"
@@ -32,6 +36,10 @@ func codeOf(err error) string {
 		return codeFull
 	case errors.Is(err, ErrGap):
 		return codeGap
+	case errors.Is(err, ErrConflict):
+		return codeConflict
+	case errors.Is(err, ErrAhead):
+		return codeAhead
 	case errors.Is(err, ErrBusy):
 		return codeBusy
 	default:
@@ -74,6 +82,15 @@ func (l *letter) check() ([]problem, error) {
 	return out, nil
 }
 
+// codeFor tells a wrong address from the rest: it is what people mistype.
+func codeFor(problems []problem) string {
+	switch problems[0].Field {
+	case "to", "of", "agent", "topic":
+		return codeAddress
+	}
+	return codeInvalid
+}
+
 var errTooLarge = fmt.Errorf("body is over %d bytes", MaxBody)
 
 // chunk is the letter as it is stored. One without an id gets one that nobody
@@ -106,7 +123,7 @@ func (h *hub) postMessage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusRequestEntityTooLarge, codeTooLarge, errTooLarge.Error(), nil)
 		return
 	case err != nil:
-		fail(w, http.StatusBadRequest, codeInvalid, "not a message in JSON: "+err.Error(), nil)
+		fail(w, http.StatusBadRequest, codeMalformed, "not a message in JSON: "+err.Error(), nil)
 		return
 	}
 	l.ID = r.Header.Get("Idempotency-Key")
@@ -116,12 +133,16 @@ func (h *hub) postMessage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusRequestEntityTooLarge, codeTooLarge, err.Error(), nil)
 		return
 	case problems != nil:
-		fail(w, http.StatusBadRequest, codeInvalid, "the message is not valid", problems)
+		fail(w, http.StatusBadRequest, codeFor(problems), "the message is not valid", problems)
 		return
 	}
 	o := h.put(r.Context(), l.chunk())
 	if o.err != nil {
-		fail(w, http.StatusServiceUnavailable, codeOf(o.err), o.err.Error(), nil)
+		status := http.StatusServiceUnavailable
+		if errors.Is(o.err, ErrConflict) {
+			status = http.StatusConflict
+		}
+		fail(w, status, codeOf(o.err), o.err.Error(), nil)
 		return
 	}
 	code := http.StatusCreated
@@ -162,14 +183,12 @@ func (h *hub) getMessages(w http.ResponseWriter, r *http.Request) {
 		problems = append(problems, problem{"limit", fmt.Sprintf("must be 1 to %d", pageMost)})
 	}
 	if problems != nil {
-		fail(w, http.StatusBadRequest, codeInvalid, "the request is not valid", problems)
+		fail(w, http.StatusBadRequest, codeFor(problems), "the request is not valid", problems)
 		return
 	}
-	if q.Get("cursor") == "" && !isTopic(of) {
-		if after, err = h.store.acked(r.Context(), of); err != nil {
-			h.unavailable(w, err)
-			return
-		}
+	if after, err = h.store.from(r.Context(), of, after); err != nil {
+		h.unavailable(w, err)
+		return
 	}
 	messages, err := h.page(r.Context(), of, after, limit)
 	if err != nil {
@@ -215,7 +234,7 @@ func (h *hub) postAck(w http.ResponseWriter, r *http.Request) {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&in); err != nil {
-		fail(w, http.StatusBadRequest, codeInvalid, "not an acknowledgement in JSON: "+err.Error(), nil)
+		fail(w, http.StatusBadRequest, codeMalformed, "not an acknowledgement in JSON: "+err.Error(), nil)
 		return
 	}
 	of, cursor, problems := mailbox(in.Of, in.Cursor)
@@ -226,7 +245,7 @@ func (h *hub) postAck(w http.ResponseWriter, r *http.Request) {
 		problems = append(problems, problem{"cursor", cursorForm})
 	}
 	if problems != nil {
-		fail(w, http.StatusBadRequest, codeInvalid, "the acknowledgement is not valid", problems)
+		fail(w, http.StatusBadRequest, codeFor(problems), "the acknowledgement is not valid", problems)
 		return
 	}
 	n, err := h.store.ack(r.Context(), of, cursor)
@@ -254,7 +273,12 @@ func mailbox(of, cursor string) (string, frame.Cursor, []problem) {
 	return of, c, problems
 }
 
+// unavailable answers what Redis could not, or a cursor that it does not know.
 func (h *hub) unavailable(w http.ResponseWriter, err error) {
+	if errors.Is(err, ErrAhead) {
+		fail(w, http.StatusConflict, codeAhead, err.Error(), []problem{{"cursor", "is behind the mailbox's end"}})
+		return
+	}
 	h.countError("redis")
 	fail(w, http.StatusServiceUnavailable, codeUnavailable, err.Error(), nil)
 }

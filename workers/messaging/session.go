@@ -67,10 +67,13 @@ type session struct {
 	out   outbox
 	feeds map[string]*feed // under out.mu
 
+	unflushed frame.Cursor // the last acknowledgement in JSON that may still gather; the reader's
+
 	flight struct {
 		sync.Mutex
-		bytes int
-		room  chan struct{}
+		bytes    int
+		room     chan struct{}
+		draining bool // no more is taken in
 	}
 }
 
@@ -98,7 +101,7 @@ func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	defer cancel()
 	var wg sync.WaitGroup
 	s.answer(s.speech.hello(s, cursor))
-	s.open(s.agent, cursor)
+	s.open(s.agent, cursor, func() {})
 	wg.Go(func() { s.write(ctx) })
 	wg.Go(func() { s.read(ctx) })
 	if err := s.hub.announce.connected(ctx, s.agent, s.nth); err != nil {
@@ -107,18 +110,19 @@ func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	s.hub.log.Info("agent connected", "agent", s.agent, "session", s.id, "cursor", cursor.String())
 
 	reason := <-s.ending
+	s.hub.metrics.closed.WithLabelValues(string(reason)).Inc()
 	// Close writes the close frame and waits for the peer's; reading goes on
 	// meanwhile, so the socket is closed before the readers are stopped.
 	_ = s.conn.Close(reason.code(), string(reason))
 	cancel()
 	wg.Wait()
 	s.closeAll()
-	s.hub.metrics.closed.WithLabelValues(string(reason)).Inc()
 	s.hub.log.Info("agent disconnected", "agent", s.agent, "session", s.id, "reason", reason)
 }
 
-// open begins a feed after the cursor; false when the session has its most.
-func (s *session) open(address string, cursor frame.Cursor) bool {
+// open begins a feed after the cursor; false when the session has its most. begins
+// is called before anything of it is delivered.
+func (s *session) open(address string, cursor frame.Cursor, begins func()) bool {
 	fd := &feed{session: s, address: address, cursor: cursor}
 	s.out.mu.Lock()
 	old := s.feeds[address]
@@ -134,6 +138,7 @@ func (s *session) open(address string, cursor frame.Cursor) bool {
 	if old != nil {
 		s.hub.feeds.remove(old)
 	}
+	begins()
 	s.hub.feeds.add(fd)
 	return true
 }
@@ -221,14 +226,21 @@ func (s *session) room(ctx context.Context) bool {
 	}
 }
 
-// send queues a chunk; then is called with what became of it.
+// send queues a chunk; then is called with what became of it. A session that
+// drains drops it without an answer: the client sends it again, elsewhere.
 func (s *session) send(ch *chunk, then func(outcome)) {
 	size := len(ch.messages)
 	s.flight.Lock()
+	if s.flight.draining {
+		s.flight.Unlock()
+		return
+	}
 	s.flight.bytes += size
 	s.flight.Unlock()
 	ch.from = s.agent
 	ch.done = func(o outcome) {
+		s.hub.tally(ch, o)
+		then(o)
 		s.flight.Lock()
 		s.flight.bytes -= size
 		s.flight.Unlock()
@@ -236,22 +248,49 @@ func (s *session) send(ch *chunk, then func(outcome)) {
 		case s.flight.room <- struct{}{}:
 		default:
 		}
-		s.hub.tally(ch, o)
-		then(o)
+		s.finish()
 	}
 	s.hub.commits.put(ch)
 }
 
-// subscribe begins a topic's feed and answers where.
-func (s *session) subscribe(ctx context.Context, topic string, c frame.Cursor) (frame.Cursor, bool, error) {
-	if c == (frame.Cursor{}) {
-		var err error
-		if c, err = s.hub.store.subscribe(ctx, topic, s.agent); err != nil {
-			s.hub.countError("redis")
-			return c, false, err
-		}
+// drain ends the session as soon as all that it has taken in is answered, and the answers are written.
+func (s *session) drain() {
+	s.closeAll()
+	s.flight.Lock()
+	s.flight.draining = true
+	s.flight.Unlock()
+	s.finish()
+}
+
+// finish ends a session that drains, if nothing is left to do.
+func (s *session) finish() {
+	s.flight.Lock()
+	defer s.flight.Unlock()
+	if !s.flight.draining || s.flight.bytes > 0 {
+		return
 	}
-	return c, s.open(topic, c), nil
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	if len(s.out.queue) == 0 && !s.out.writing {
+		s.end(endDraining)
+	}
+}
+
+// subscribe begins a topic's feed and says where, before it delivers; false when the session has its most.
+func (s *session) subscribe(ctx context.Context, topic string, c frame.Cursor, begins func(frame.Cursor)) (bool, error) {
+	var err error
+	if c == (frame.Cursor{}) {
+		c, err = s.hub.store.subscribe(ctx, topic, s.agent)
+	} else {
+		c, err = s.hub.store.from(ctx, topic, c)
+	}
+	if err != nil {
+		if !errors.Is(err, ErrAhead) {
+			s.hub.countError("redis")
+		}
+		return false, err
+	}
+	return s.open(topic, c, func() { begins(c) }), nil
 }
 
 // write sends what waits, and a ping when it is quiet.
@@ -264,15 +303,16 @@ func (s *session) write(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if !s.within(ctx, s.conn.Ping, endError) {
+			if !s.ping(ctx) {
 				return
 			}
 		case <-s.out.signal:
 		}
-		queue, parked := s.drain(spare)
-		if len(queue) > 0 && !s.within(ctx, func(ctx context.Context) error { return s.speech.say(ctx, s, queue) }, endSlow) {
+		queue, parked := s.waiting(spare)
+		if len(queue) > 0 && !s.within(ctx, func(ctx context.Context) error { return s.speech.say(ctx, s, queue) }) {
 			return
 		}
+		s.written()
 		s.hub.tallyDelivered(queue)
 		s.hub.feeds.feed(parked...)
 		clear(queue)
@@ -283,18 +323,30 @@ func (s *session) write(ctx context.Context) {
 	}
 }
 
-// within bounds one write; late is the session's end when it takes too long.
-func (s *session) within(ctx context.Context, do func(context.Context) error, late endReason) bool {
-	limit, cancel := context.WithTimeout(ctx, writeMax)
+// within bounds one write. A client that takes longer than writeMax is slow: the
+// session ends, and as long again is given to the frame, because the close code
+// can only follow it.
+func (s *session) within(ctx context.Context, do func(context.Context) error) bool {
+	limit, cancel := context.WithTimeout(ctx, 2*writeMax)
 	defer cancel()
+	late := time.AfterFunc(writeMax, func() { s.end(endSlow) })
 	err := do(limit)
-	switch {
-	case err == nil:
-		return true
-	case limit.Err() != nil && ctx.Err() == nil:
-		s.end(late)
-	default:
+	if !late.Stop() {
+		return false
+	}
+	if err != nil {
 		s.end(endError)
 	}
-	return false
+	return err == nil
+}
+
+// ping finds a dead peer.
+func (s *session) ping(ctx context.Context) bool {
+	limit, cancel := context.WithTimeout(ctx, writeMax)
+	defer cancel()
+	err := s.conn.Ping(limit)
+	if err != nil {
+		s.end(endError)
+	}
+	return err == nil
 }

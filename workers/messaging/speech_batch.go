@@ -31,13 +31,13 @@ func wrong(address, code, message string) outgoing {
 
 func (b batchSpeech) hear(ctx context.Context, s *session, kind websocket.MessageType, raw []byte) {
 	if kind != websocket.MessageBinary {
-		s.answer(wrong("", codeInvalid, "frames of "+frame.Subprotocol+" are binary"))
+		s.answer(wrong("", codeMalformed, "frames of "+frame.Subprotocol+" are binary"))
 		return
 	}
 	for len(raw) > 0 {
 		it, rest, err := frame.NextItem(raw)
 		if err != nil {
-			s.answer(wrong("", codeInvalid, err.Error()))
+			s.answer(wrong("", codeMalformed, err.Error()))
 			return
 		}
 		raw = rest
@@ -51,11 +51,11 @@ func (b batchSpeech) handle(ctx context.Context, s *session, it *frame.Item) {
 		b.send(s, it)
 	case frame.OpAck:
 		if it.Address != s.agent && it.Address != "" && !validTopic(it.Address) {
-			s.answer(wrong(it.Address, codeInvalid, "address must be your own, or a topic's"))
+			s.answer(wrong(it.Address, codeAddress, "address must be your own, or a topic's"))
 			return
 		}
 		if !validTopic(it.Address) {
-			s.hub.commits.ack(s.agent, it.Cursor)
+			s.hub.commits.ack(s.agent, it.Cursor, func() { s.answer(wrong(s.agent, codeAhead, ErrAhead.Error())) })
 		} else if err := s.hub.store.read(ctx, it.Address, s.agent, it.Cursor); err != nil {
 			s.hub.countError("redis")
 			s.answer(wrong(it.Address, codeUnavailable, err.Error()))
@@ -63,7 +63,11 @@ func (b batchSpeech) handle(ctx context.Context, s *session, it *frame.Item) {
 	case frame.OpSubscribe:
 		b.subscribe(ctx, s, it)
 	case frame.OpUnsubscribe:
-		if !validTopic(it.Address) || !s.shut(it.Address) {
+		if !validTopic(it.Address) {
+			s.answer(wrong(it.Address, codeAddress, "address "+topicForm))
+			return
+		}
+		if !s.shut(it.Address) {
 			s.answer(wrong(it.Address, codeInvalid, "address must be a topic that you have subscribed to"))
 		}
 	case frame.OpPing:
@@ -75,17 +79,17 @@ func (b batchSpeech) handle(ctx context.Context, s *session, it *frame.Item) {
 
 func (batchSpeech) subscribe(ctx context.Context, s *session, it *frame.Item) {
 	if !validTopic(it.Address) {
-		s.answer(wrong(it.Address, codeInvalid, "address "+topicForm))
+		s.answer(wrong(it.Address, codeAddress, "address "+topicForm))
 		return
 	}
-	c, ok, err := s.subscribe(ctx, it.Address, it.Cursor)
+	ok, err := s.subscribe(ctx, it.Address, it.Cursor, func(c frame.Cursor) {
+		s.answer(outgoing{item: frame.Item{Op: frame.OpSubscribed, Address: it.Address, Cursor: c}})
+	})
 	switch {
 	case err != nil:
-		s.answer(wrong(it.Address, codeUnavailable, err.Error()))
+		s.answer(wrong(it.Address, codeOf(err), err.Error()))
 	case !ok:
 		s.answer(wrong(it.Address, codeTooMany, fmt.Sprintf("a session subscribes to at most %d topics", topicsMax)))
-	default:
-		s.answer(outgoing{item: frame.Item{Op: frame.OpSubscribed, Address: it.Address, Cursor: c}})
 	}
 }
 
@@ -117,7 +121,7 @@ const seqMax = 1 << 50
 func checkBatch(it *frame.Item) (message, code string) {
 	switch {
 	case !validAddress(it.Address):
-		return "to " + addressForm, codeInvalid
+		return "to " + addressForm, codeAddress
 	case !producerPattern.MatchString(it.Producer):
 		return "producer " + producerForm, codeInvalid
 	case it.Seq == 0 || it.Seq > seqMax:
@@ -130,7 +134,7 @@ func checkBatch(it *frame.Item) (message, code string) {
 		id, body, next, err := frame.NextMessage(rest)
 		switch {
 		case err != nil:
-			return fmt.Sprintf("message %d of %d: %s", n+1, it.Count, err), codeInvalid
+			return fmt.Sprintf("message %d of %d: %s", n+1, it.Count, err), codeMalformed
 		case len(body) > MaxBody:
 			return errTooLarge.Error(), codeTooLarge
 		case len(id) > 0 && !idPattern.Match(id):
@@ -139,7 +143,7 @@ func checkBatch(it *frame.Item) (message, code string) {
 		rest = next
 	}
 	if len(rest) > 0 {
-		return fmt.Sprintf("%d bytes follow the last of %d messages", len(rest), it.Count), codeInvalid
+		return fmt.Sprintf("%d bytes follow the last of %d messages", len(rest), it.Count), codeMalformed
 	}
 	return "", ""
 }

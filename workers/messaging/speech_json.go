@@ -28,7 +28,7 @@ func (j jsonSpeech) hear(ctx context.Context, s *session, kind websocket.Message
 		err = json.Unmarshal(raw, &f)
 	}
 	if err != nil {
-		j.refuse(s, frame.Frame{Code: codeInvalid, Message: err.Error()})
+		j.refuse(s, frame.Frame{Code: codeMalformed, Message: err.Error()})
 		return
 	}
 	switch f.Type {
@@ -39,12 +39,20 @@ func (j jsonSpeech) hear(ctx context.Context, s *session, kind websocket.Message
 	case frame.Subscribe:
 		j.subscribe(ctx, s, f)
 	case frame.Unsubscribe:
-		if !validTopic(f.Topic) || !s.shut(f.Topic) {
+		if !validTopic(f.Topic) {
+			j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeAddress, Message: "topic " + topicForm})
+			return
+		}
+		if !s.shut(f.Topic) {
 			j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeInvalid, Message: "topic must be one that you have subscribed to"})
 			return
 		}
 		s.answer(outgoing{text: &frame.Frame{Type: frame.Unsubscribed, ID: f.ID, Topic: f.Topic}})
 	case frame.Ping:
+		// Who pings after an acknowledgement finds it done.
+		if s.unflushed != (frame.Cursor{}) {
+			j.flush(ctx, s)
+		}
 		s.answer(outgoing{text: &frame.Frame{Type: frame.Pong, ID: f.ID}})
 	default:
 		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "unknown type; known: send, ack, ping, subscribe, unsubscribe"})
@@ -64,7 +72,7 @@ func (j jsonSpeech) send(s *session, f frame.Frame) {
 		return
 	}
 	if problems != nil {
-		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: problems[0].Field + " " + problems[0].Problem})
+		j.refuse(s, frame.Frame{ID: f.ID, Code: codeFor(problems), Message: problems[0].Field + " " + problems[0].Problem})
 		return
 	}
 	s.send(l.chunk(), func(o outcome) {
@@ -83,46 +91,59 @@ func (j jsonSpeech) ack(ctx context.Context, s *session, f frame.Frame) {
 		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "cursor " + cursorForm})
 		return
 	case f.Topic != "" && !validTopic(f.Topic):
-		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "topic " + topicForm})
+		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeAddress, Message: "topic " + topicForm})
 		return
 	}
-	if f.Topic != "" {
-		err = s.hub.store.read(ctx, f.Topic, s.agent, c)
-	} else { // at once: what is asked after it finds it done
-		var n int
-		n, err = s.hub.store.ack(ctx, s.agent, c)
-		s.hub.metrics.count("acknowledged", n)
+	if f.Topic == "" {
+		s.unflushed = c
+		s.hub.commits.ack(s.agent, c, func() {
+			j.refuse(s, frame.Frame{ID: f.ID, Cursor: f.Cursor, Code: codeAhead, Message: ErrAhead.Error()})
+		})
+		return
 	}
-	if err != nil {
+	if err := s.hub.store.read(ctx, f.Topic, s.agent, c); err != nil {
 		s.hub.countError("redis")
 		j.refuse(s, frame.Frame{ID: f.ID, Cursor: f.Cursor, Code: codeUnavailable, Message: err.Error()})
 	}
 }
 
+// flush commits at once what acknowledgements have gathered.
+func (j jsonSpeech) flush(ctx context.Context, s *session) {
+	c := s.unflushed
+	s.unflushed = frame.Cursor{}
+	n, err := s.hub.store.ack(ctx, s.agent, c)
+	switch {
+	case err == nil:
+		s.hub.metrics.count("acknowledged", n)
+	case !errors.Is(err, ErrAhead): // which the gathered one answers
+		s.hub.countError("redis")
+		j.refuse(s, frame.Frame{Cursor: c.String(), Code: codeUnavailable, Message: err.Error()})
+	}
+}
+
 func (j jsonSpeech) subscribe(ctx context.Context, s *session, f frame.Frame) {
 	var c frame.Cursor
-	problem := ""
+	problem, code := "", codeInvalid
 	if !validTopic(f.Topic) {
-		problem = "topic " + topicForm
-	}
-	if f.Cursor != "" {
+		problem, code = "topic "+topicForm, codeAddress
+	} else if f.Cursor != "" {
 		var err error
 		if c, err = frame.ParseCursor(f.Cursor); err != nil {
 			problem = "cursor " + cursorForm
 		}
 	}
 	if problem != "" {
-		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeInvalid, Message: problem})
+		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: code, Message: problem})
 		return
 	}
-	c, ok, err := s.subscribe(ctx, f.Topic, c)
+	ok, err := s.subscribe(ctx, f.Topic, c, func(c frame.Cursor) {
+		s.answer(outgoing{text: &frame.Frame{Type: frame.Subscribed, ID: f.ID, Topic: f.Topic, Cursor: c.String()}})
+	})
 	switch {
 	case err != nil:
-		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeUnavailable, Message: err.Error()})
+		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeOf(err), Message: err.Error()})
 	case !ok:
 		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeTooMany, Message: fmt.Sprintf("a session subscribes to at most %d topics", topicsMax)})
-	default:
-		s.answer(outgoing{text: &frame.Frame{Type: frame.Subscribed, ID: f.ID, Topic: f.Topic, Cursor: c.String()}})
 	}
 }
 

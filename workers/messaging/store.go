@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -53,7 +54,7 @@ const waitMax = 500 * time.Millisecond
 type posting struct {
 	box    *box
 	chunks []*chunk
-	ack    *frame.Cursor
+	ack    *ack
 
 	prev, cursor frame.Cursor
 	said         []string
@@ -76,11 +77,13 @@ func (s *store) commit(ctx context.Context, node *redis.Client, round []*posting
 			appends[i] = appendTo(ctx, pipe, keys, p)
 		}
 		if p.ack != nil {
-			acks[i] = ackScript.EvalSha(ctx, pipe, keys, p.ack.MS, p.ack.N, mailboxKeep.Milliseconds())
+			acks[i] = ackScript.EvalSha(ctx, pipe, keys, p.ack.at.MS, p.ack.at.N, mailboxKeep.Milliseconds())
 		}
 	}
 	var wait *redis.Cmd
-	if s.wait > 0 {
+	if s.wait > 0 && slices.ContainsFunc(round, func(p *posting) bool { return len(p.chunks) > 0 }) {
+		// On the connection of the appends: it waits for what this one has written,
+		// and, as each command moves its mark, for what a repeat found written.
 		wait = pipe.Do(ctx, "wait", s.wait, waitMax.Milliseconds())
 	}
 	_, _ = pipe.Exec(ctx) // each command has its error
@@ -113,7 +116,7 @@ func appendTo(ctx context.Context, pipe redis.Pipeliner, keys []string, p *posti
 	args = append(args, most, topicEntries, mailboxKeep.Milliseconds(), dedupKeep.Milliseconds())
 	for _, c := range p.chunks {
 		keys = append(keys, c.identity())
-		args = append(args, c.seq, c.count, c.record)
+		args = append(args, c.number(), c.count, c.record)
 	}
 	return appendScript.EvalSha(ctx, pipe, keys, args...)
 }
@@ -127,7 +130,7 @@ func (p *posting) read(cmd *redis.Cmd) error {
 	if err != nil {
 		return err
 	}
-	if len(said) != 2+len(p.chunks) {
+	if len(said) != 2 && len(said) != 2+len(p.chunks) {
 		return fmt.Errorf("the script answered %d words for %d chunks", len(said), len(p.chunks))
 	}
 	if p.prev, err = frame.ParseCursor(said[0]); err != nil {
@@ -136,8 +139,19 @@ func (p *posting) read(cmd *redis.Cmd) error {
 	if p.cursor, err = frame.ParseCursor(said[1]); err != nil {
 		return err
 	}
-	p.said = said[2:]
+	if p.said = said[2:]; len(p.said) == 0 {
+		p.said = allStored(len(p.chunks))
+	}
 	return nil
+}
+
+// allStored is the script's short answer, written out.
+func allStored(n int) []string {
+	said := make([]string, n)
+	for i := range said {
+		said[i] = "stored"
+	}
+	return said
 }
 
 func (p *posting) readAck(cmd *redis.Cmd) (err error) {
@@ -187,26 +201,39 @@ func entries(cmd *redis.XMessageSliceCmd) ([]*entry, error) {
 	return out, nil
 }
 
-// acked answers where an inbox's acknowledgements stand.
-func (s *store) acked(ctx context.Context, agent string) (frame.Cursor, error) {
-	return s.state(ctx, agent, "ams", "an")
-}
+// standing is where a mailbox stands: acked is an inbox's acknowledgements, end its last message.
+type standing struct{ acked, end frame.Cursor }
 
-func (s *store) state(ctx context.Context, address string, fields ...string) (c frame.Cursor, err error) {
-	got, err := s.redis.HMGet(ctx, stateKey(address), fields...).Result()
+// standing reads a mailbox's.
+func (s *store) standing(ctx context.Context, address string) (st standing, err error) {
+	got, err := s.redis.HMGet(ctx, stateKey(address), "ams", "an", "ms", "n").Result()
 	if err != nil {
-		return c, fmt.Errorf("redis: %w", err)
+		return st, fmt.Errorf("redis: %w", err)
 	}
-	for i, half := range []*uint64{&c.MS, &c.N} {
+	for i, half := range []*uint64{&st.acked.MS, &st.acked.N, &st.end.MS, &st.end.N} {
 		text, ok := got[i].(string)
 		if !ok {
-			return frame.Cursor{}, nil
+			continue
 		}
 		if *half, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return c, err
+			return st, fmt.Errorf("state of %s: %w", address, err)
 		}
 	}
-	return c, nil
+	return st, nil
+}
+
+// from answers where a reader begins that names a cursor, or none: then after what is acknowledged.
+func (s *store) from(ctx context.Context, address string, named frame.Cursor) (frame.Cursor, error) {
+	st, err := s.standing(ctx, address)
+	switch {
+	case err != nil:
+		return named, err
+	case named == (frame.Cursor{}):
+		return st.acked, nil
+	case named.After(st.end):
+		return named, ErrAhead
+	}
+	return named, nil
 }
 
 // ack acknowledges an inbox up to a cursor at once.
@@ -214,6 +241,9 @@ func (s *store) ack(ctx context.Context, agent string, c frame.Cursor) (int, err
 	n, err := ackScript.Run(ctx, s.redis, []string{logKey(agent), stateKey(agent)}, c.MS, c.N, mailboxKeep.Milliseconds()).Int()
 	if err != nil {
 		return 0, fmt.Errorf("redis: %w", err)
+	}
+	if n < 0 {
+		return 0, ErrAhead
 	}
 	return n, nil
 }
@@ -231,7 +261,8 @@ func (s *store) connected(ctx context.Context, agent string) (int64, error) {
 
 // subscribe answers where a reader of a topic stands; one that is new stands at the topic's end.
 func (s *store) subscribe(ctx context.Context, topic, reader string) (frame.Cursor, error) {
-	end, err := s.state(ctx, topic, "ms", "n")
+	st, err := s.standing(ctx, topic)
+	end := st.end
 	if err != nil {
 		return end, err
 	}

@@ -2,85 +2,38 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/exec"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-
-	"github.com/leanvibe/hive/api/hub"
 )
+
+// clockTick is how often the clock of a paced run looks what is due.
+const clockTick = time.Millisecond
 
 // result is what both sides saw.
 type result struct {
+	rate                       int // asked for; 0: as fast as they are stored
 	took                       time.Duration
 	received                   int64
 	lost, repeated, disordered int64
 	perSecond                  []float64
-	stored, delivered          *hdrhistogram.Histogram
+	// From when a message was due: sent (late: what the clock itself adds), taken in
+	// by the hub, confirmed to the sender, handled by the receiver; handed is from
+	// taken in to handled.
+	late, taken, stored, delivered, handed *hdrhistogram.Histogram
 }
 
-// agent sends and receives; its counters are its own until the end.
-type agent struct {
-	*hub.Client
-	stored, delivered *hdrhistogram.Histogram
-	sent              atomic.Int64
-	storedOK, failed  atomic.Int64
-	received          *atomic.Int64
-	last              map[uint32]uint64
-	seen              int64
-	repeated, jumped  int64
-}
+func (r *result) throughput() float64 { return float64(r.received) / r.took.Seconds() }
 
-func histogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 3) }
-
-func (a *agent) handle(_ context.Context, messages []hub.Message) error {
-	now := time.Now().UnixNano()
-	for i := range messages {
-		b := messages[i].Body
-		sender, number := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint64(b[4:])
-		switch last := a.last[sender]; {
-		case number <= last:
-			a.repeated++
-			continue
-		case number != last+1:
-			a.jumped++
-		}
-		a.last[sender] = number
-		a.seen++
-		_ = a.delivered.RecordValue((now - int64(binary.LittleEndian.Uint64(b[12:]))) / 1000)
+// load runs all agents for a while: at a rate, or as fast as messages are stored.
+func load(ctx context.Context, o options, url string, rate int) (*result, error) {
+	if rate > 0 {
+		o.window = rate * o.seconds // the clock never waits for the hub
 	}
-	a.received.Add(int64(len(messages)))
-	return nil
-}
-
-func name(i int) string { return fmt.Sprintf("bench-%d", i) }
-
-func newAgents(o options, url string, received *atomic.Int64) ([]*agent, error) {
-	agents := make([]*agent, o.agents)
-	for i := range agents {
-		a := &agent{stored: histogram(), delivered: histogram(), received: received, last: map[uint32]uint64{}}
-		var err error
-		a.Client, err = hub.New(hub.Config{
-			URL: url, Agent: name(i), Handle: a.handle, Window: o.window,
-			Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		})
-		if err != nil {
-			return nil, err
-		}
-		agents[i] = a
-	}
-	return agents, nil
-}
-
-func load(ctx context.Context, o options, url string) (*result, error) {
 	var received atomic.Int64
 	agents, err := newAgents(o, url, &received)
 	if err != nil {
@@ -96,159 +49,125 @@ func load(ctx context.Context, o options, url string) (*result, error) {
 			}
 		})
 	}
+	if err := warm(ctx, o, agents, &received); err != nil {
+		return nil, err
+	}
+	r := &result{rate: rate, late: histogram()}
 	sending, quiet := context.WithTimeout(ctx, time.Duration(o.seconds)*time.Second)
 	defer quiet()
-	r := &result{stored: histogram(), delivered: histogram()}
 	start := time.Now()
 	var senders sync.WaitGroup
-	for i, a := range agents {
-		senders.Go(func() { a.send(sending, o, i) })
-	}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for before := int64(0); sending.Err() == nil; {
-		select {
-		case <-sending.Done():
-		case <-tick.C:
-			now := received.Load()
-			r.perSecond = append(r.perSecond, float64(now-before))
-			before = now
-		}
-	}
-	senders.Wait()
-	var sent int64
-	for _, a := range agents {
-		sent += a.sent.Load()
-	}
-	settled := until(func() bool {
-		var answered int64
+	if rate > 0 {
+		senders.Go(func() { pace(sending, o, agents, rate, r.late) })
+	} else {
 		for _, a := range agents {
-			answered += a.storedOK.Load() + a.failed.Load()
+			senders.Go(func() {
+				for sending.Err() == nil && a.one(sending, o, time.Now()) {
+				}
+			})
 		}
-		return answered == sent && received.Load() >= sent
-	})
+	}
+	r.perSecond = watch(sending, &received)
+	senders.Wait()
+	settled := until(func() bool { return settle(agents, &received) })
 	r.took = time.Since(start)
 	if settled != nil {
 		fmt.Fprintln(os.Stderr, "not all messages came:", settled)
 	}
 	stop()
 	clients.Wait()
-	r.sum(agents)
+	r.sum(o, agents)
 	return r, nil
 }
 
-func (r *result) sum(agents []*agent) {
-	var stored int64
-	for _, a := range agents {
-		stored += a.storedOK.Load()
-		r.received += a.seen
-		r.repeated += a.repeated
-		r.disordered += a.jumped
-		r.stored.Merge(a.stored)
-		r.delivered.Merge(a.delivered)
+// warm connects everybody and sends one message to each peer; it is not measured.
+func warm(ctx context.Context, o options, agents []*agent, received *atomic.Int64) error {
+	for range o.peers {
+		for _, a := range agents {
+			a.one(ctx, o, time.Now())
+		}
 	}
-	r.lost = stored - r.received
+	if err := until(func() bool { return settle(agents, received) }); err != nil {
+		return fmt.Errorf("warm-up: %w", err)
+	}
+	for _, a := range agents {
+		a.mu.Lock()
+		a.stored.Reset()
+		a.mu.Unlock()
+		// Its handler is idle: nothing is on its way.
+		a.delivered.Reset()
+		a.taken.Reset()
+		a.handed.Reset()
+	}
+	return nil
 }
 
-// send goes on until ctx ends; with a rate, in a tick's portion every 5 ms.
-func (a *agent) send(ctx context.Context, o options, index int) {
-	numbers := make([]uint64, o.peers)
-	var mu sync.Mutex
-	next := 0
-	one := func() bool {
-		at := time.Now()
-		peer := (index + 1 + next) % o.agents
-		numbers[next]++
-		b := body(o.size, uint32(index), numbers[next], at)
-		next = (next + 1) % o.peers
-		err := a.Queue(context.WithoutCancel(ctx), name(peer), "", b, func(err error) {
-			if err != nil {
-				a.failed.Add(1)
-				return
-			}
-			a.storedOK.Add(1)
-			mu.Lock()
-			_ = a.stored.RecordValue(time.Since(at).Microseconds())
-			mu.Unlock()
-		})
-		if err == nil {
-			a.sent.Add(1)
-		}
-		return err == nil && ctx.Err() == nil
-	}
-	if o.rate == 0 {
-		for one() {
-		}
-		return
-	}
-	tick := time.NewTicker(5 * time.Millisecond)
+// pace sends open loop: message n of all is due n/rate after the start, agents in
+// turn, whether or not the hub keeps up; each is timed from when it was due.
+func pace(ctx context.Context, o options, agents []*agent, rate int, late *hdrhistogram.Histogram) {
+	tick := time.NewTicker(clockTick)
 	defer tick.Stop()
-	start, done := time.Now(), 0
-	for {
+	apart := float64(time.Second) / float64(rate)
+	start := time.Now()
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		for due := int(time.Since(start).Seconds() * float64(o.rate) / float64(o.agents)); done < due; done++ {
-			if !one() {
+		for now := time.Since(start); ; n++ {
+			at := time.Duration(float64(n) * apart)
+			if at > now {
+				break
+			}
+			record(late, time.Since(start)-at)
+			if !agents[n%len(agents)].one(ctx, o, start.Add(at)) {
 				return
 			}
 		}
 	}
 }
 
-// idle connects and prints what a session costs.
-func idle(ctx context.Context, o options, url string, server *exec.Cmd) error {
-	var received atomic.Int64
-	agents, err := newAgents(o, url, &received)
-	if err != nil {
-		return err
-	}
-	empty := rss(server)
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	var clients sync.WaitGroup
-	for _, a := range agents {
-		clients.Go(func() { _ = a.Run(running) })
-	}
-	for i, a := range agents {
-		if err := a.Send(ctx, name((i+1)%o.agents), "", body(o.size, uint32(i), 1, time.Now())); err != nil {
-			return err
+// watch counts what is received in each second until ctx ends.
+func watch(ctx context.Context, received *atomic.Int64) (perSecond []float64) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for before := received.Load(); ; {
+		select {
+		case <-ctx.Done():
+			return perSecond
+		case <-tick.C:
+			now := received.Load()
+			perSecond = append(perSecond, float64(now-before))
+			before = now
 		}
 	}
-	err = until(func() bool { return received.Load() >= int64(o.agents) })
-	full := rss(server)
-	fmt.Printf("sessions %d: hub resident %d MB, %d MB before them, %.1f KB a session\n",
-		o.agents, full>>20, empty>>20, float64(full-empty)/1024/float64(o.agents))
-	stop()
-	clients.Wait()
-	return err
 }
 
-// rss is a process's resident memory in bytes.
-func rss(cmd *exec.Cmd) int64 {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", cmd.Process.Pid))
-	fields := strings.Fields(string(raw))
-	if err != nil || len(fields) < 2 {
-		return 0
+// settle tells whether everything sent was answered and everything stored came.
+func settle(agents []*agent, received *atomic.Int64) bool {
+	var open, stored int64
+	for _, a := range agents {
+		ok := a.storedOK.Load()
+		stored += ok
+		open += a.sent.Load() - ok - a.failed.Load()
 	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	return open == 0 && received.Load() >= stored
 }
 
-// cpu is a process's time on the cores, or our own; the kernel counts in hundredths.
-func cpu(cmd *exec.Cmd) time.Duration {
-	who := "self"
-	if cmd != nil {
-		who = strconv.Itoa(cmd.Process.Pid)
+func (r *result) sum(o options, agents []*agent) {
+	r.stored, r.delivered, r.taken, r.handed = histogram(), histogram(), histogram(), histogram()
+	var stored, seen int64
+	for _, a := range agents {
+		stored += a.storedOK.Load()
+		seen += a.seen
+		r.repeated += a.repeated
+		r.disordered += a.jumped
+		r.stored.Merge(a.stored)
+		r.delivered.Merge(a.delivered)
+		r.taken.Merge(a.taken)
+		r.handed.Merge(a.handed)
 	}
-	raw, err := os.ReadFile("/proc/" + who + "/stat")
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
+	r.lost = stored - seen
+	r.received = seen - int64(o.agents*o.peers) // without the warm-up's
 }

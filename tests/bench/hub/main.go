@@ -1,17 +1,19 @@
 // Command hub measures the communication-hub: it starts a Redis of one node in
 // cluster mode, a hub process before it, and 64 agents that send 128-byte
-// messages to each other over binary WebSockets.
+// messages to each other over binary WebSockets: first as fast as they are
+// stored, then at half of what that came to.
 //
-//	go run ./tests/bench/hub [-agents 64] [-seconds 10] [-rate 0] [-fsync everysec] [-peers 1] [-window 4096]
+//	go run ./tests/bench/hub [-agents 64] [-seconds 10] [-rate 0] [-fsync everysec] [-peers 1] [-window 512]
 //
 // A message counts when the hub has said that it is stored, the receiver has
-// handled it, and nothing is lost or repeated at the end. Times are from the
-// sender's call to the receiver's handler, one machine, one clock.
+// handled it, and nothing is lost or repeated at the end. The second part is an
+// open loop: messages are due at even intervals, are sent whether or not the hub
+// keeps up, and their times count from when they were due. One machine, one
+// clock. It fails when a message is lost or a bar is missed.
 package main
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,12 +22,9 @@ import (
 	_ "net/http/pprof" // the hub's profile, on HIVE_BENCH_PPROF
 	"os"
 	"os/exec"
-	"runtime"
-	"sort"
 	"strings"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/leanvibe/hive/workers/messaging"
@@ -53,8 +52,8 @@ func main() {
 	flag.IntVar(&o.agents, "agents", 64, "WebSockets")
 	flag.IntVar(&o.peers, "peers", 1, "to how many others each sends, in turn")
 	flag.IntVar(&o.seconds, "seconds", 10, "length")
-	flag.IntVar(&o.rate, "rate", 0, "messages a second of all together; 0: as fast as they are stored")
-	flag.IntVar(&o.window, "window", 512, "messages of each agent that may wait to be stored")
+	flag.IntVar(&o.rate, "rate", 0, "only this many messages a second of all together; 0: as fast as they are stored, then half of it")
+	flag.IntVar(&o.window, "window", 512, "messages of each agent that may wait to be stored, where no rate is kept")
 	flag.IntVar(&o.size, "bytes", 128, "body")
 	flag.StringVar(&o.fsync, "fsync", "everysec", "appendfsync")
 	flag.StringVar(&o.pprof, "pprof", "", "address for the hub's profiles")
@@ -87,20 +86,38 @@ func run(o options) error {
 		return err
 	}
 	defer end(server)
-	before := []time.Duration{cpu(store), cpu(server), cpu(nil)}
 	if o.idle {
 		return idle(ctx, o, url, server)
 	}
-	r, err := load(ctx, o, url)
+	var failed error
+	rate := o.rate
+	if rate == 0 {
+		r, err := measure(ctx, o, url, 0, store, server)
+		if err != nil {
+			return err
+		}
+		failed, rate = r.throughputBar(o), int(r.throughput()/2)
+	}
+	r, err := measure(ctx, o, url, rate, store, server)
 	if err != nil {
 		return err
 	}
-	used := []time.Duration{cpu(store) - before[0], cpu(server) - before[1], cpu(nil) - before[2]}
-	print(o, r, used, rss(server))
-	if r.lost > 0 || r.repeated > 0 || r.disordered > 0 {
-		return errors.New("messages lost, repeated or out of order")
+	return errors.Join(failed, r.latencyBar())
+}
+
+// measure loads the hub once and prints what came of it.
+func measure(ctx context.Context, o options, url string, rate int, store, server *exec.Cmd) (*result, error) {
+	before := []time.Duration{cpu(store), cpu(server), cpu(nil)}
+	r, err := load(ctx, o, url, rate)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	used := []time.Duration{cpu(store) - before[0], cpu(server) - before[1], cpu(nil) - before[2]}
+	r.print(o, used, rss(server))
+	if r.lost > 0 || r.repeated > 0 || r.disordered > 0 {
+		return nil, errors.New("messages lost, repeated or out of order")
+	}
+	return r, nil
 }
 
 func startRedis(ctx context.Context, dir string, ports []string, fsync string) (*exec.Cmd, error) {
@@ -172,35 +189,4 @@ func freePorts(n int) ([]string, error) {
 		ports = append(ports, port)
 	}
 	return ports, nil
-}
-
-// print writes the result as a table.
-func print(o options, r *result, used []time.Duration, memory int64) {
-	rates := append([]float64(nil), r.perSecond...)
-	sort.Float64s(rates)
-	fmt.Printf("agents %d  peers %d  body %d B  fsync %s  window %d  GOMAXPROCS %d  cores %d\n",
-		o.agents, o.peers, o.size, o.fsync, o.window, runtime.GOMAXPROCS(0), runtime.NumCPU())
-	fmt.Printf("delivered %d in %.2f s: %.0f messages/s (median second %.0f)\n",
-		r.received, r.took.Seconds(), float64(r.received)/r.took.Seconds(), rates[len(rates)/2])
-	for _, h := range []struct {
-		name string
-		h    *hdrhistogram.Histogram
-	}{{"sent to stored   ", r.stored}, {"sent to delivered", r.delivered}} {
-		fmt.Printf("%s  p50 %.2f ms  p99 %.2f ms  max %.2f ms\n", h.name,
-			float64(h.h.ValueAtQuantile(50))/1000, float64(h.h.ValueAtQuantile(99))/1000, float64(h.h.Max())/1000)
-	}
-	fmt.Printf("lost %d  repeated %d  out of order %d\n", r.lost, r.repeated, r.disordered)
-	fmt.Printf("CPU per message: redis %.2f us, hub %.2f us, agents %.2f us; hub resident %d MB\n",
-		per(used[0], r.received), per(used[1], r.received), per(used[2], r.received), memory>>20)
-}
-
-func per(d time.Duration, n int64) float64 { return float64(d.Microseconds()) / float64(max(n, 1)) }
-
-// body is a sender, a number and a time, filled up.
-func body(size int, sender uint32, number uint64, at time.Time) []byte {
-	b := make([]byte, max(size, 20))
-	binary.LittleEndian.PutUint32(b, sender)
-	binary.LittleEndian.PutUint64(b[4:], number)
-	binary.LittleEndian.PutUint64(b[12:], uint64(at.UnixNano()))
-	return b
 }

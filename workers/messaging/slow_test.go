@@ -1,0 +1,95 @@
+package messaging
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/api/frame"
+	client "github.com/leanvibe/hive/api/hub"
+	"github.com/leanvibe/hive/workers/redistest"
+)
+
+// TestSlowReader_IsClosedOthersGoOnAndItResumes: one agent does not read while
+// far more comes for it than a hub may hold. Others are answered as ever, the
+// hub's memory stays bounded, the slow one is closed with 4008 and then finds
+// everything behind its cursor.
+func TestSlowReader_IsClosedOthersGoOnAndItResumes(t *testing.T) {
+	one := &killedHub{addr: freeAddr(t), redis: redistest.Addr(t)}
+	one.start(t)
+	t.Cleanup(one.kill)
+	require.Eventually(t, one.ready, 30*time.Second, 10*time.Millisecond)
+	h := &testHub{addr: one.addr}
+	const resident = "process_resident_memory_bytes"
+	before := metric(t, h.addr, resident)
+
+	id := unique("slow")
+	slow := connectBatch(t, h, id) // and reads nothing
+	sender := runClient(t, client.Config{URL: "http://" + h.addr, Agent: unique("from"), Window: 256})
+	const n, size = 6000, 16 << 10 // 94 MiB
+	var stored sync.WaitGroup
+	for range n {
+		stored.Add(1)
+		require.NoError(t, sender.Queue(t.Context(), id, "", make([]byte, size), func(err error) {
+			if err != nil {
+				t.Errorf("not stored: %v", err)
+			}
+			stored.Done()
+		}))
+	}
+	stored.Wait()
+
+	quick := runClient(t, client.Config{URL: "http://" + h.addr, Agent: unique("quick")})
+	var times []time.Duration
+	const closedSlow = `leanvibe_hub_closed_total{reason="slow"}`
+	for deadline := time.Now().Add(patience); len(times) == 0 || metric(t, h.addr, closedSlow) == 0; {
+		require.Less(t, time.Now(), deadline, "the slow reader was never closed")
+		begun := time.Now()
+		require.NoError(t, quick.Send(t.Context(), unique("to"), "", []byte("1")))
+		times = append(times, time.Since(begun))
+	}
+	slices.Sort(times)
+	require.Less(t, times[len(times)/2], 250*time.Millisecond, "%d sends beside the slow reader", len(times))
+	t.Logf("%d sends beside the slow reader: median %v, slowest %v", len(times), times[len(times)/2], times[len(times)-1])
+	grown := metric(t, h.addr, resident) - before
+	t.Logf("the hub grew by %.0f MiB while %d MiB were stored", grown/(1<<20), n*size>>20)
+	require.Less(t, grown, 48.0*(1<<20))
+
+	// It reads at last: what had been written, then why it was closed.
+	var cursor frame.Cursor
+	for {
+		kind, raw, err := slow.Read(t.Context())
+		if err != nil {
+			require.EqualValues(t, frame.CloseSlow, websocket.CloseStatus(err), err)
+			break
+		}
+		require.Equal(t, websocket.MessageBinary, kind)
+		cursor = follow(t, raw, cursor)
+	}
+	require.Less(t, cursor.N, uint64(n))
+	again := connectAfter(t, h, id, cursor)
+	for cursor.N < n {
+		it := again.next(t)
+		require.Equal(t, frame.OpDeliver, it.Op)
+		cursor = follow(t, frame.AppendItem(nil, &it), cursor)
+	}
+}
+
+// follow holds a frame's deliveries to a cursor without gap or repeat.
+func follow(t *testing.T, raw []byte, cursor frame.Cursor) frame.Cursor {
+	t.Helper()
+	for len(raw) > 0 {
+		it, rest, err := frame.NextItem(raw)
+		require.NoError(t, err)
+		raw = rest
+		if it.Op == frame.OpDeliver {
+			require.Equal(t, cursor.N+it.Count, it.Cursor.N)
+			cursor = it.Cursor
+		}
+	}
+	return cursor
+}
