@@ -112,9 +112,13 @@ func (t *tree) mapping(n ast.Node, path string, fields ...field) map[string]ast.
 }
 
 // missing says that a mapping lacks a field.
-func (t *tree) missing(n ast.Node, path, want, example string) { t.say(n, path, "missing", want, example) }
+func (t *tree) missing(n ast.Node, path, want, example string) {
+	t.say(n, path, "missing", want, example)
+}
 
-func (t *tree) wrong(n ast.Node, path, want, example string) { t.say(n, path, "got "+shown(n), want, example) }
+func (t *tree) wrong(n ast.Node, path, want, example string) {
+	t.say(n, path, "got "+shown(n), want, example)
+}
 
 func (t *tree) say(n ast.Node, path, found, want, example string) {
 	m := mistake{path: path, found: found, want: want, example: example}
