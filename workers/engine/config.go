@@ -142,7 +142,8 @@ func (g *Agents) check(own map[string]Handler, hub bool, instance string) error 
 	}
 	require(g.Name == "" || prefixForm.MatchString(g.Name), "name %q: want at most 64 letters, digits, '.', '_', '-'", g.Name)
 	require(g.Count >= 1 && g.Count <= agentsMax, "count %d: want 1 to %d", g.Count, agentsMax)
-	require(agentForm.MatchString(agentID(g.Name, instance, g.Count)), "name %q and instance %q make no agent's id of at most 128 letters, digits, '.', '_', '-'", g.Name, instance)
+	require(agentForm.MatchString(agentID(g.Name, instance, g.Count)),
+		"name %q and instance %q make no agent's id of at most 128 letters, digits, '.', '_', '-'", g.Name, instance)
 	require(g.Capacity >= 1 && g.Capacity <= capacityMax, "capacity %d: want 1 to %d", g.Capacity, capacityMax)
 	require(len(g.Capabilities) <= capabilitiesMax, "%d capabilities: want at most %d", len(g.Capabilities), capabilitiesMax)
 	for _, name := range g.Capabilities {
@@ -150,7 +151,8 @@ func (g *Agents) check(own map[string]Handler, hub bool, instance string) error 
 	}
 	require(len(g.Labels) <= labelsMax, "%d labels: want at most %d", len(g.Labels), labelsMax)
 	for k, v := range g.Labels {
-		require(k != "" && len(k) <= labelKeyMax && len(v) <= labelValueMax, "label %.64q: want a key of up to %d bytes and a value of up to %d", k, labelKeyMax, labelValueMax)
+		require(k != "" && len(k) <= labelKeyMax && len(v) <= labelValueMax,
+			"label %.64q: want a key of up to %d bytes and a value of up to %d", k, labelKeyMax, labelValueMax)
 	}
 	require(len(g.Handlers) > 0, "handlers: want at least one of %s", handlerNames(own))
 	for _, name := range g.Handlers {
@@ -158,7 +160,8 @@ func (g *Agents) check(own map[string]Handler, hub bool, instance string) error 
 	}
 	require(algorithms[g.Hash.Algorithm] != nil, "hash.algorithm %q: want %s", g.Hash.Algorithm, algorithmNames)
 	require(g.Sleep.Max > 0 && g.Sleep.Max <= sleepMost, "sleep.max %s: want a duration above 0 and up to %s", g.Sleep.Max, sleepMost)
-	require(g.Sleep.Default > 0 && g.Sleep.Default <= g.Sleep.Max, "sleep.default %s: want a duration above 0 and up to sleep.max, %s", g.Sleep.Default, g.Sleep.Max)
+	require(g.Sleep.Default > 0 && g.Sleep.Default <= g.Sleep.Max,
+		"sleep.default %s: want a duration above 0 and up to sleep.max, %s", g.Sleep.Default, g.Sleep.Max)
 	if slices.Contains(g.Handlers, httpName) {
 		problems = append(problems, g.HTTP.check())
 	}

@@ -118,6 +118,20 @@ func TestFile_Mistakes(t *testing.T) {
 	}
 }
 
+// The page's example is read by the code that it describes.
+func TestFile_ThePagesExample(t *testing.T) {
+	page, err := os.ReadFile("../../docs/specialized-engines.md")
+	require.NoError(t, err)
+	_, text, found := strings.Cut(string(page), "```yaml\n")
+	require.True(t, found)
+	text, _, _ = strings.Cut(text, "```")
+	cfg, err := readFile(write(t, text), nil)
+	require.NoError(t, err)
+	require.Len(t, cfg.Agents, 2)
+	_, err = New(cfg)
+	require.NoError(t, err)
+}
+
 func TestFile_AllMistakesAtOnce(t *testing.T) {
 	_, err := readFile(write(t, "agents:\n  - handlers: [hash]\n    count: 0\ngrace: 1\nx: 1\n"), nil)
 	require.Error(t, err)
