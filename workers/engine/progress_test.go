@@ -44,9 +44,9 @@ func pass(d time.Duration) { <-time.After(d) }
 func TestProgress_IsThinned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out, g := reporting(t, func(task *Task) {
-			for i := range 30 { // one each 100 ms
+			for i := range 30 { // none at the same instant as an interval's end
 				task.Progress(float64(i)/30, fmt.Sprint("step ", i))
-				pass(100 * time.Millisecond)
+				pass(110 * time.Millisecond)
 			}
 			task.Progress(1, "last")
 		})

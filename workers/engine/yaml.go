@@ -48,7 +48,8 @@ func (t *tree) parse(raw []byte) ast.Node {
 		return nil
 	}
 	if len(parsed.Docs) != 1 || parsed.Docs[0].Body == nil {
-		t.mistakes = append(t.mistakes, mistake{line: 1, column: 1, found: fmt.Sprintf("%d documents or an empty one", len(parsed.Docs)), want: "one document of fields"})
+		found := fmt.Sprintf("%d documents or an empty one", len(parsed.Docs))
+		t.mistakes = append(t.mistakes, mistake{line: 1, column: 1, found: found, want: "one document of fields"})
 		return nil
 	}
 	t.anchors = map[string]ast.Node{}
