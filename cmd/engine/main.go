@@ -10,5 +10,5 @@ import (
 var version = "dev"
 
 func main() {
-	process.Main("specialized-engines", version, ":8083", engine.Setup)
+	process.Main("specialized-engines", version, ":8083", engine.Setup())
 }

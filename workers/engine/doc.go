@@ -1,13 +1,16 @@
 // Package engine is specialized-engines: it hosts agents that take tasks from the
 // universal-orchestrator, through the proxy like any client, and execute them.
+// docs/specialized-engines.md is the operator's page: configuration, handlers,
+// what each error means.
 //
-// Handlers (a task names one):
+// Handlers (a task names one, and should have its name as a capability too):
 //
 //	echo   answers the payload
-//	hash   answers the SHA-256 of the payload, in hex
-//	sleep  waits for the duration in the payload ("250ms", at most 10m), answers it
+//	hash   answers a digest of the payload, in hex
+//	sleep  waits for the duration in the payload ("250ms"), answers it
+//	http   makes a request that its allow list has
 //
-// Your own: add a Handler to Handlers.
+// Your own: implement Handler, host it with New or Setup and WithHandler.
 //
 // Control, beside the endpoints of package process, on the service's own port
 // (never routed by the proxy):
@@ -21,9 +24,13 @@
 //
 // Metrics:
 //
-//	leanvibe_engine_tasks_taken_total               executions begun
-//	leanvibe_engine_in_flight                       executions going on
-//	leanvibe_engine_tasks_done_total{outcome}       outcome ok, failed, lost or released
-//	leanvibe_engine_agents{state}                   state configured or attached
-//	leanvibe_engine_task_duration_seconds{handler}  histogram
+//	leanvibe_engine_tasks_taken_total                 executions begun
+//	leanvibe_engine_in_flight                         executions going on, the reporting of results included
+//	leanvibe_engine_tasks_done_total{outcome}         ended and reported; outcome ok, failed, lost or released
+//	leanvibe_engine_agents{state}                     state configured or attached
+//	leanvibe_engine_running{handler}                  handlers running
+//	leanvibe_engine_finished_total{handler,outcome}   runs of handlers that ended; outcome ok, retryable, permanent,
+//	                                                  panic, deadline, lost or released
+//	leanvibe_engine_task_duration_seconds{handler}    histogram
+//	leanvibe_engine_progress_total{outcome}           reports; outcome stored, thinned or dropped
 package engine

@@ -4,62 +4,109 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
+	"maps"
 	"sync"
 	"sync/atomic"
 
-	hivev1 "github.com/leanvibe/hive/api/hive/v1"
-
 	"github.com/leanvibe/hive/api/client"
-	"github.com/leanvibe/hive/workers/process"
+	hivev1 "github.com/leanvibe/hive/api/hive/v1"
 )
 
 // Engine hosts agents.
 type Engine struct {
-	agents   []*client.Agent
-	handlers Handlers
-	metrics  *metrics
-	taken    atomic.Uint64
-	drained  atomic.Bool
-	stop     context.CancelFunc
-	stopped  chan struct{}
+	agents  []*client.Agent
+	hub     *hubSender // nil: no group sends progress
+	metrics *metrics
+	closers []func()
+	taken   atomic.Uint64
+	drained atomic.Bool
+	stop    context.CancelFunc
+	stopped chan struct{}
 }
 
-// New prepares an engine; the agents are named <instance>-<n>.
-func New(cfg Config, handlers Handlers, p *process.Process) *Engine {
-	e := &Engine{handlers: handlers, stopped: make(chan struct{})}
-	e.metrics = newMetrics(p.Registry(), e)
-	c := client.New(cfg.ProxyURL, nil)
-	for i := range cfg.Agents {
-		e.agents = append(e.agents, c.NewAgent(client.AgentConfig{
-			ID:           fmt.Sprintf("%s-%d", p.Config().Instance, i+1),
-			Capabilities: cfg.Capabilities, Capacity: cfg.Capacity,
-			Labels: map[string]string{"service": p.Config().Service, "version": p.Config().Version},
-			Handle: e.handle, Grace: cfg.Grace, Log: p.Log,
-			Taken: func() { e.taken.Add(1); e.metrics.taken.Inc() },
-			Done:  e.metrics.ended,
-		}))
+// New prepares an engine: it fills in defaults and refuses, with every reason at
+// once, what cannot work. Nothing is dialled before Run.
+func New(cfg Config, options ...Option) (*Engine, error) {
+	s, err := apply(options)
+	if err != nil {
+		return nil, err
 	}
-	return e
-}
-
-// handle runs the handler that the task names.
-func (e *Engine) handle(ctx context.Context, as *hivev1.Assignment) ([]byte, error) {
-	run, ok := e.handlers[as.GetHandler()]
-	if !ok {
-		return nil, client.Final(fmt.Errorf("no handler %q in this engine", as.GetHandler()))
+	if err := cfg.complete(s.own); err != nil {
+		return nil, err
 	}
-	defer e.metrics.time(as.GetHandler())()
-	return run(ctx, as.GetPayload())
+	e := &Engine{stopped: make(chan struct{})}
+	e.metrics = newMetrics(s.registry, e, s.own)
+	var send publish
+	if cfg.Hub != "" {
+		if e.hub, err = newHubSender(cfg.Hub, cfg.Instance, e.metrics, s.log); err != nil {
+			return nil, err
+		}
+		send = e.hub.publish
+	}
+	c := client.New(cfg.Orchestrator, nil)
+	shared := &budget{}
+	for _, agents := range cfg.Agents {
+		g := &group{
+			handlers: e.handlers(agents, s.own), progress: agents.Progress, budget: shared, metrics: e.metrics, log: s.log,
+		}
+		if agents.Progress.To != "" {
+			g.publish = send
+		}
+		labels := maps.Clone(s.labels)
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		maps.Copy(labels, agents.Labels)
+		for n := range agents.Count {
+			id := agentID(agents.Name, cfg.Instance, n+1)
+			e.agents = append(e.agents, c.NewAgent(client.AgentConfig{
+				ID: id, Capabilities: agents.Capabilities, Capacity: agents.Capacity, Labels: labels,
+				Handle: func(ctx context.Context, as *hivev1.Assignment) ([]byte, error) { return g.execute(ctx, id, as) },
+				Grace:  cfg.Grace, Log: s.log,
+				Taken: func() { e.taken.Add(1); e.metrics.taken.Inc() },
+				Done:  e.metrics.ended,
+			}))
+		}
+	}
+	return e, nil
 }
 
-// Run hosts the agents until Stop or ctx's end.
-func (e *Engine) Run(ctx context.Context, started chan<- struct{}) error {
+// handlers makes a group's handlers.
+func (e *Engine) handlers(agents Agents, own map[string]Handler) map[string]Handler {
+	out := map[string]Handler{}
+	for _, name := range agents.Handlers {
+		switch name {
+		case echoName:
+			out[name] = HandlerFunc(echo)
+		case hashName:
+			out[name] = agents.Hash.handler()
+		case sleepName:
+			out[name] = agents.Sleep.handler()
+		case httpName:
+			h := newHTTP(agents.HTTP)
+			e.closers = append(e.closers, h.client.CloseIdleConnections)
+			out[name] = h
+		default:
+			out[name] = own[name]
+		}
+	}
+	return out
+}
+
+// Run hosts the agents until ctx ends. Then they take no more, what is in flight
+// has Config.Grace to finish, the rest is given back, and the connections end. An
+// error means that the orchestrator will never accept an agent. Run once.
+func (e *Engine) Run(ctx context.Context) error {
+	return e.run(ctx, make(chan struct{}))
+}
+
+// run closes started as soon as stop is set.
+func (e *Engine) run(ctx context.Context, started chan<- struct{}) error {
 	ctx, e.stop = context.WithCancel(ctx)
 	defer e.stop()
 	close(started)
 	defer close(e.stopped)
+	defer e.reporting(ctx)()
 	errs := make([]error, len(e.agents))
 	var wg sync.WaitGroup
 	for i, a := range e.agents {
@@ -71,7 +118,26 @@ func (e *Engine) Run(ctx context.Context, started chan<- struct{}) error {
 		})
 	}
 	wg.Wait()
+	for _, done := range e.closers {
+		done()
+	}
 	return errors.Join(errs...)
+}
+
+// reporting keeps the place at the hub until the answered function is called,
+// which waits for the last reports: they come while the agents finish.
+func (e *Engine) reporting(ctx context.Context) func() {
+	if e.hub == nil {
+		return func() {}
+	}
+	ctx, leave := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { e.hub.run(ctx) })
+	return func() {
+		e.hub.flush()
+		leave()
+		wg.Wait()
+	}
 }
 
 // Status is the engine at one instant.
@@ -96,16 +162,16 @@ func (e *Engine) Status() Status {
 	return s
 }
 
-// Drain takes no more tasks; what is in flight goes on. Safe to repeat.
-func (e *Engine) Drain() {
+// drain takes no more tasks; what is in flight goes on. Safe to repeat.
+func (e *Engine) drain() {
 	e.drained.Store(true)
 	for _, a := range e.agents {
 		a.Pause()
 	}
 }
 
-// Resume takes tasks again. Safe to repeat.
-func (e *Engine) Resume() {
+// resume takes tasks again. Safe to repeat.
+func (e *Engine) resume() {
 	e.drained.Store(false)
 	for _, a := range e.agents {
 		a.Resume()
@@ -118,20 +184,4 @@ func (e *Engine) ready(context.Context) error {
 		return fmt.Errorf("none of %d agents is attached to an orchestrator", s.Agents)
 	}
 	return nil
-}
-
-// registerControl serves the control endpoints.
-func (e *Engine) registerControl(p *process.Process, log *slog.Logger) {
-	answer := func(act func()) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if act != nil {
-				act()
-				log.Info("control", "path", r.URL.Path)
-			}
-			process.WriteJSON(w, http.StatusOK, e.Status())
-		})
-	}
-	p.Handle("POST /control/drain", answer(e.Drain))
-	p.Handle("POST /control/resume", answer(e.Resume))
-	p.Handle("GET /control/status", answer(nil))
 }

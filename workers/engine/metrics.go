@@ -2,6 +2,8 @@ package engine
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,16 +15,31 @@ import (
 type metrics struct {
 	taken    prometheus.Counter
 	done     *prometheus.CounterVec
+	running  *prometheus.GaugeVec
+	finished *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	progress *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
+// handlerOutcomes are how a handler's run may end.
+var handlerOutcomes = []string{"ok", "retryable", "permanent", "panic", "deadline", "lost", "released"}
+
+func newMetrics(reg prometheus.Registerer, e *Engine, own map[string]Handler) *metrics {
 	m := &metrics{
 		taken: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "leanvibe_engine_tasks_taken_total", Help: "Executions begun.",
 		}),
 		done: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leanvibe_engine_tasks_done_total", Help: "Executions ended, by outcome.",
+		}, []string{"outcome"}),
+		running: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "leanvibe_engine_running", Help: "Handlers running.",
+		}, []string{"handler"}),
+		finished: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "leanvibe_engine_finished_total", Help: "Runs of handlers that ended, by how.",
+		}, []string{"handler", "outcome"}),
+		progress: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "leanvibe_engine_progress_total", Help: "Progress reports, by what became of them.",
 		}, []string{"outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "leanvibe_engine_task_duration_seconds", Help: "Time in the handler in seconds.",
@@ -32,6 +49,16 @@ func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 	for _, outcome := range []string{"ok", "failed", "lost", "released"} {
 		m.done.WithLabelValues(outcome)
 	}
+	for _, outcome := range []string{"stored", "thinned", "dropped"} {
+		m.progress.WithLabelValues(outcome)
+	}
+	m.finished.WithLabelValues(unknownHandler, "permanent")
+	for _, name := range append(slices.Collect(maps.Keys(own)), builtin...) {
+		m.running.WithLabelValues(name)
+		for _, outcome := range handlerOutcomes {
+			m.finished.WithLabelValues(name, outcome)
+		}
+	}
 	gauge := func(name, help, state string, read func(Status) int) prometheus.GaugeFunc {
 		opts := prometheus.GaugeOpts{Name: name, Help: help}
 		if state != "" {
@@ -40,7 +67,7 @@ func newMetrics(reg prometheus.Registerer, e *Engine) *metrics {
 		return prometheus.NewGaugeFunc(opts, func() float64 { return float64(read(e.Status())) })
 	}
 	const agents, agentsHelp = "leanvibe_engine_agents", "Agents by state."
-	reg.MustRegister(m.taken, m.done, m.duration,
+	reg.MustRegister(m.taken, m.done, m.running, m.finished, m.duration, m.progress,
 		gauge("leanvibe_engine_in_flight", "Executions going on.", "", func(s Status) int { return s.InFlight }),
 		gauge(agents, agentsHelp, "configured", func(s Status) int { return s.Agents }),
 		gauge(agents, agentsHelp, "attached", func(s Status) int { return s.Attached }))
@@ -64,5 +91,10 @@ func (m *metrics) ended(err error) {
 // time measures one run of a handler.
 func (m *metrics) time(handler string) func() {
 	start := time.Now()
-	return func() { m.duration.WithLabelValues(handler).Observe(time.Since(start).Seconds()) }
+	running := m.running.WithLabelValues(handler)
+	running.Inc()
+	return func() {
+		running.Dec()
+		m.duration.WithLabelValues(handler).Observe(time.Since(start).Seconds())
+	}
 }

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/workers/assignment"
+	"github.com/leanvibe/hive/workers/engine"
+	"github.com/leanvibe/hive/workers/messaging"
+	"github.com/leanvibe/hive/workers/process"
+	"github.com/leanvibe/hive/workers/redistest"
+)
+
+func TestMain(m *testing.M) { os.Exit(redistest.Run(m)) }
+
+const (
+	patience = 20 * time.Second
+	glance   = 10 * time.Millisecond
+)
+
+// service is one of ours, whole, in the test's own process.
+type service struct {
+	url  string
+	stop context.CancelFunc
+	done chan error
+}
+
+func start(t *testing.T, name string, setup process.Setup) *service {
+	t.Helper()
+	p, err := process.New(process.Config{
+		Service: name, Version: "test", Instance: name, Listen: "127.0.0.1:0", DrainMin: glance, ShutdownMax: 10 * time.Second,
+	})
+	require.NoError(t, err)
+	require.NoError(t, setup(t.Context(), p))
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	s := &service{stop: stop, done: make(chan error, 1)}
+	go func() { s.done <- p.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-s.done })
+	addr, err := p.Addr(t.Context())
+	require.NoError(t, err)
+	s.url = "http://" + addr.String()
+	return s
+}
+
+// end stops the service and asserts a clean end.
+func (s *service) end(t *testing.T) {
+	t.Helper()
+	s.stop()
+	err := <-s.done
+	s.done <- nil
+	require.NoError(t, err)
+}
+
+// stack is an orchestrator and a hub on one real Redis.
+func stack(t *testing.T) (orchestrator, hub *service) {
+	t.Helper()
+	t.Setenv("HIVE_REDIS_ADDRS", redistest.Addr(t))
+	t.Setenv("HIVE_POSTGRES_DSN", "postgres://leanvibe@127.0.0.1:1/none") // the archive is behind the path: tasks flow without it
+	return start(t, "orchestrator", assignment.Setup), start(t, "hub", messaging.Setup)
+}
+
+// host starts an engine on a configuration file.
+func host(t *testing.T, name, config string, options ...engine.Option) *service {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "engine.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
+	t.Setenv("HIVE_ENGINE_CONFIG", file)
+	return start(t, name, engine.Setup(options...))
+}
+
+// task is what the orchestrator's REST interface says of one.
+type task struct {
+	ID       string `json:"id"`
+	State    string `json:"state"`
+	Attempt  int    `json:"attempt"`
+	Failures int    `json:"failures"`
+	Agent    string `json:"agent"`
+	Result   string `json:"result"`
+	Error    string `json:"error"`
+}
+
+func get(t *testing.T, url string, into any) {
+	t.Helper()
+	resp, err := http.Get(url)
+	require.NoError(t, err)
+	answer(t, resp, http.StatusOK, into)
+}
+
+func answer(t *testing.T, resp *http.Response, code int, into any) {
+	t.Helper()
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, code, resp.StatusCode, "%s", raw)
+	require.NoError(t, json.Unmarshal(raw, into), "%s", raw)
+}
+
+// submit stores a task that only agents with the handler's capability get.
+func (s *service) submit(t *testing.T, queue, handler, payload string, more map[string]any) string {
+	t.Helper()
+	draft := map[string]any{"queue": queue, "handler": handler, "capabilities": []string{handler}, "payload": payload}
+	for k, v := range more {
+		draft[k] = v
+	}
+	raw, err := json.Marshal(draft)
+	require.NoError(t, err)
+	resp, err := http.Post(s.url+"/v1/tasks", "application/json", bytes.NewReader(raw))
+	require.NoError(t, err)
+	var out struct{ Task task }
+	answer(t, resp, http.StatusCreated, &out)
+	return out.Task.ID
+}
+
+func (s *service) task(t *testing.T, id string) task {
+	t.Helper()
+	var out struct{ Task task }
+	get(t, s.url+"/v1/tasks/"+id, &out)
+	return out.Task
+}
+
+// finished waits for a task's end.
+func (s *service) finished(t *testing.T, id string) task {
+	t.Helper()
+	var out struct{ Task task }
+	get(t, s.url+"/v1/tasks/"+id+"/wait?timeout=20s", &out)
+	require.Contains(t, []string{"completed", "dead"}, out.Task.State)
+	return out.Task
+}
+
+// words is a handler of one's own, as a program that hosts one would have it.
+func words(ctx context.Context, task *engine.Task) ([]byte, error) {
+	switch text := string(task.Payload); text {
+	case "":
+		return nil, engine.Permanent(errors.New("there are no words"))
+	case "spill":
+		panic("ink on the page")
+	case "wait":
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case "flaky":
+		if task.Attempt == 1 {
+			return nil, engine.Retryable(errors.New("not today"))
+		}
+		return []byte("at last"), nil
+	default:
+		list := strings.Fields(text)
+		for i, w := range list {
+			task.Progress(float64(i+1)/float64(len(list)), w)
+		}
+		return []byte(strings.ToUpper(text)), nil
+	}
+}
+
+func TestYourOwnHandler(t *testing.T) {
+	orchestrator, hub := stack(t)
+	// The whole of such a program: process.Main("my-engines", version, ":8083", engine.Setup(engine.WithHandler("words", …))).
+	e := host(t, "mine", fmt.Sprintf(`
+orchestrator: %s
+hub: %s
+agents:
+  - name: writers
+    count: 2
+    handlers: [words, hash, sleep]
+    hash: {algorithm: sha512}
+    progress: {to: "topic:task-{task}", every: 100ms}
+`, orchestrator.url, hub.url), engine.WithHandler("words", engine.HandlerFunc(words)))
+
+	done := orchestrator.finished(t, orchestrator.submit(t, "own", "words", "one two three", nil))
+	require.Equal(t, "completed", done.State)
+	require.Equal(t, "ONE TWO THREE", done.Result)
+	require.Contains(t, done.Agent, "writers-mine-")
+
+	var page struct {
+		Messages []struct {
+			From, ID string
+			Body     json.RawMessage
+			Data     []byte
+		}
+	}
+	require.Eventually(t, func() bool {
+		get(t, hub.url+"/v1/messages?of=topic:task-"+done.ID, &page)
+		return len(page.Messages) == 2 // the first at once, the last at the end; the one between is thinned
+	}, patience, glance)
+	last := page.Messages[1]
+	require.Equal(t, "mine", last.From)
+	require.Equal(t, done.ID+".1.2", last.ID)
+	var report map[string]any
+	require.NoError(t, json.Unmarshal(append(last.Body, last.Data...), &report), "%s %s", last.Body, last.Data)
+	require.Equal(t, done.ID, report["task"])
+	require.InDelta(t, 1, report["fraction"], 0)
+	require.Equal(t, "three", report["note"])
+
+	require.Len(t, orchestrator.finished(t, orchestrator.submit(t, "own", "hash", "x", nil)).Result, 128)
+	require.Equal(t, "10ms", orchestrator.finished(t, orchestrator.submit(t, "own", "sleep", "10ms", nil)).Result)
+
+	final := orchestrator.finished(t, orchestrator.submit(t, "own", "words", "", nil))
+	require.Equal(t, "dead", final.State)
+	require.Equal(t, 1, final.Attempt, "no retry mends it")
+	require.Contains(t, final.Error, "there are no words")
+
+	flaky := orchestrator.finished(t, orchestrator.submit(t, "own", "words", "flaky", nil))
+	require.Equal(t, "at last", flaky.Result)
+	require.Equal(t, 1, flaky.Failures)
+
+	spilled := orchestrator.finished(t, orchestrator.submit(t, "own", "words", "spill", map[string]any{"max_attempts": 2}))
+	require.Equal(t, "dead", spilled.State)
+	require.Equal(t, 2, spilled.Failures)
+	require.Contains(t, spilled.Error, "ink on the page")
+
+	late := orchestrator.finished(t, orchestrator.submit(t, "own", "words", "wait", map[string]any{"deadline": time.Now().Add(time.Second)}))
+	require.Equal(t, "dead", late.State)
+	require.Contains(t, late.Error, "deadline has passed")
+
+	require.Equal(t, "STILL HERE", orchestrator.finished(t, orchestrator.submit(t, "own", "words", "still here", nil)).Result, "a panic is one task's end, not the engine's")
+
+	resp, err := http.Get(e.url + "/metrics")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	for _, line := range []string{
+		`leanvibe_engine_finished_total{handler="words",outcome="ok"} 3`, `leanvibe_engine_finished_total{handler="words",outcome="panic"} 2`,
+		`leanvibe_engine_finished_total{handler="words",outcome="permanent"} 1`, `leanvibe_engine_finished_total{handler="words",outcome="deadline"} 1`,
+		`leanvibe_engine_finished_total{handler="words",outcome="retryable"} 1`, `leanvibe_engine_running{handler="words"} 0`,
+		`leanvibe_engine_task_duration_seconds_count{handler="words"} 8`,
+	} {
+		require.Contains(t, string(raw), line)
+	}
+	e.end(t)
+}
+
+func TestDrain(t *testing.T) {
+	orchestrator, _ := stack(t)
+	begun, release := make(chan string, 2), make(chan struct{})
+	gate := engine.HandlerFunc(func(ctx context.Context, task *engine.Task) ([]byte, error) {
+		begun <- string(task.Payload)
+		if string(task.Payload) == "short" {
+			<-release
+			return []byte("done"), nil
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	e := host(t, "draining", fmt.Sprintf("orchestrator: %s\ngrace: 1s\nagents: [{capacity: 2, handlers: [gate]}]\n", orchestrator.url),
+		engine.WithHandler("gate", gate))
+	short := orchestrator.submit(t, "drain", "gate", "short", nil)
+	long := orchestrator.submit(t, "drain", "gate", "long", map[string]any{"max_attempts": 1})
+	<-begun
+	<-begun
+	queued := orchestrator.submit(t, "drain", "gate", "queued", nil)
+
+	e.stop()
+	attached := func() bool {
+		var out struct {
+			Agents []struct {
+				ID         string
+				AttachedTo string `json:"attached_to"`
+			}
+		}
+		get(t, orchestrator.url+"/v1/agents", &out)
+		for _, a := range out.Agents {
+			if a.ID == "draining-1" && a.AttachedTo != "" {
+				return true
+			}
+		}
+		return false
+	}
+	require.Eventually(t, func() bool { return !attached() }, patience, glance, "it takes no more")
+	require.Equal(t, "running", orchestrator.task(t, short).State, "what is in flight goes on")
+	close(release)
+	e.end(t)
+
+	require.Equal(t, "done", orchestrator.finished(t, short).Result)
+	back := orchestrator.task(t, long)
+	require.Equal(t, "waiting", back.State, "given back")
+	require.Zero(t, back.Failures, "which costs no attempt")
+	left := orchestrator.task(t, queued)
+	require.Equal(t, "waiting", left.State)
+	require.Zero(t, left.Attempt, "never begun")
+	var stats struct {
+		Released int `json:"released"`
+		Lost     int `json:"lost_attempts"`
+	}
+	get(t, orchestrator.url+"/v1/stats?queue=drain", &stats)
+	require.Equal(t, 1, stats.Released)
+	require.Zero(t, stats.Lost)
+}
