@@ -30,8 +30,9 @@ for i = 3, #KEYS do
   local last = seq > 0 and tonumber(seen or 0) or 0
   local word
   if seq == 0 and seen then
-    local cursor, digest = string.match(seen, '^(%S+) (%S+)$')
-    if digest == ARGV[at] then word = 'duplicate ' .. cursor else word = 'conflict' end
+    -- One without a digest was stored by a version before digests: its id alone tells.
+    local cursor, digest = string.match(seen, '^(%S+) ?(%S*)$')
+    if digest == '' or digest == ARGV[at] then word = 'duplicate ' .. cursor else word = 'conflict' end
   elseif seq > last + 1 then word = text('gap %.0f', last)
   elseif seq > 0 and seq + count - 1 <= last then word = 'duplicate '
   elseif seq > 0 and seq <= last then word = text('part %.0f', last)
