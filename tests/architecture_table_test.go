@@ -71,7 +71,8 @@ var table = []room{
 	{path: "workers/assignment/matcher/..."},
 	{path: "workers/assignment/codec/..."},
 	{path: "workers/redistest", theirs: lines(hotPath, []string{"github.com/stretchr/testify"})},
-	hotWorker("assignment"), hotWorker("messaging"), hotWorker("engine"),
+	hotWorker("assignment"), hotWorker("messaging"),
+	{path: "workers/engine/...", ours: []string{"api/...", "workflows/runbook", "workers/process/..."}, theirs: lines(hotPath, []string{"github.com/goccy/go-yaml"})},
 	{
 		path: "workers/intake/...", ours: []string{"workflows/...", "workers/process/..."},
 		theirs: lines(sdk, extended, metrics, []string{"github.com/prometheus/alertmanager"}),

@@ -17,8 +17,12 @@ import (
 const (
 	archiveBatch = 500
 	archiveEvery = time.Second
-	// archiveKeep is how long an archived task stays in Redis.
+	// archiveKeep is how long an archived task stays in Redis, if its memory lasts:
+	// from bodiesFrom percent of maxmemory the bodies of the oldest go, from wholeFrom
+	// percent also their idempotency keys.
 	archiveKeep = time.Hour
+	bodiesFrom  = 60
+	wholeFrom   = 80
 	// archiveLock lets one replica archive at a time. It only saves work: a batch
 	// written by both is one batch.
 	archiveLock = 15 * time.Second
@@ -94,11 +98,11 @@ func (a *Archive) step(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	a.metrics.backlog.Set(float64(backlog))
-	if backlog == 0 {
-		return 0, nil
-	}
 	mine, err := a.turn(ctx)
 	if err != nil || !mine {
+		return 0, err
+	}
+	if err := a.evict(ctx); err != nil {
 		return 0, err
 	}
 	ids, err := r.ZRange(ctx, p+"finished", 0, archiveBatch-1).Result()
@@ -124,18 +128,27 @@ func (a *Archive) step(ctx context.Context) (int, error) {
 	return len(ids), nil
 }
 
+// evict gives memory back while Redis is nearly full.
+func (a *Archive) evict(ctx context.Context) error {
+	for {
+		bodies, whole, err := a.machine.Evict(ctx, archiveBatch)
+		if err != nil {
+			return err
+		}
+		a.metrics.count("evicted", bodies+whole)
+		if whole > 0 {
+			a.log.Warn("Redis is nearly full: the oldest archived tasks and their idempotency keys are let go early", "tasks", whole)
+		}
+		if bodies < archiveBatch && whole < archiveBatch {
+			return nil
+		}
+	}
+}
+
 // turn takes or keeps the lock of the archiving replica.
 func (a *Archive) turn(ctx context.Context) (bool, error) {
-	r, key := a.machine.redis, a.machine.prefix+"archiver"
-	taken, err := r.SetNX(ctx, key, a.instance, archiveLock).Result()
-	if err != nil || taken {
-		return taken, err
-	}
-	holder, err := r.Get(ctx, key).Result()
-	if err != nil || holder != a.instance {
-		return false, err
-	}
-	return true, r.Expire(ctx, key, archiveLock).Err()
+	mine, err := a.machine.count(ctx, turnScript, a.instance, archiveLock.Milliseconds())
+	return mine == 1, err
 }
 
 const insertTask = `INSERT INTO finished_tasks (id, idempotency_key, queue, handler, capabilities, priority,

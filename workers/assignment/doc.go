@@ -33,7 +33,10 @@
 // Finished tasks go to finished_tasks in leanvibe_production in batches, behind
 // the path: PostgreSQL being away delays them and nothing else. An archived task
 // stays in Redis for one hour, with its idempotency key; after that GET answers
-// from PostgreSQL and the key may be used again.
+// from PostgreSQL and the key may be used again. While Redis is nearly full that hour
+// is shorter: from 60 % of maxmemory the bodies of the oldest archived tasks go (GET
+// asks PostgreSQL), from 80 % also their idempotency keys, and when it is full submits
+// are refused (503, retryable) while all that was accepted is finished and archived.
 //
 // # Metrics
 //
@@ -41,7 +44,7 @@
 //	                                        agent had a free slot (the later of both) to the claim, Redis time
 //	leanvibe_tasks_total{event}             counter of this replica's calls; events submitted, duplicate,
 //	                                        refused, started, completed, failed, late_refused, released,
-//	                                        lost, expired, archived
+//	                                        lost, expired, archived, evicted
 //	leanvibe_task_queue_depth{state}        gauge; tasks waiting and running in all queues
 //	leanvibe_agents_attached                gauge; streams that this replica holds
 //	leanvibe_archive_backlog                gauge; finished tasks not yet in PostgreSQL

@@ -159,17 +159,28 @@ func (m *Machine) count(ctx context.Context, s script, args ...any) (int, error)
 
 // Expire takes back what ran out, up to most of each kind.
 func (m *Machine) Expire(ctx context.Context, most int) (lost, expired int, err error) {
-	v, err := m.run(ctx, expireScript, most, agentForgotten.Microseconds())
+	return m.counts(ctx, expireScript, most, agentForgotten.Microseconds())
+}
+
+// Evict gives memory back while Redis is nearly full, up to most tasks in one call:
+// the bodies of the oldest archived ones, later those tasks whole. It answers how many.
+func (m *Machine) Evict(ctx context.Context, most int) (bodies, whole int, err error) {
+	return m.counts(ctx, evictScript, most, bodiesFrom, wholeFrom, archiveKeep.Milliseconds())
+}
+
+// counts runs a script that answers two numbers.
+func (m *Machine) counts(ctx context.Context, s script, args ...any) (first, second int, err error) {
+	v, err := m.run(ctx, s, args...)
 	if err != nil {
 		return 0, 0, err
 	}
 	list, ok := v.([]any)
 	if !ok || len(list) != 2 {
-		return 0, 0, fmt.Errorf("script expire answered %v", v)
+		return 0, 0, fmt.Errorf("script %s answered %v, not two numbers", s.name, v)
 	}
-	l, _ := list[0].(int64)
-	e, _ := list[1].(int64)
-	return int(l), int(e), nil
+	a, _ := list[0].(int64)
+	b, _ := list[1].(int64)
+	return int(a), int(b), nil
 }
 
 // pairs flattens executions into script arguments.

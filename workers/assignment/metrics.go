@@ -45,7 +45,7 @@ func newMetrics(reg prometheus.Registerer, countError func(string)) *metrics {
 	}
 	reg.MustRegister(m.assignment, m.tasks, m.depth, m.agents, m.backlog, m.redis)
 	for _, event := range []string{"submitted", "duplicate", "refused", "started", "completed", "failed",
-		"late_refused", "released", "lost", "expired", "archived"} {
+		"late_refused", "released", "lost", "expired", "archived", "evicted"} {
 		m.tasks.WithLabelValues(event)
 	}
 	return m

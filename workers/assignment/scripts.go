@@ -18,21 +18,28 @@ type script struct {
 
 // The transitions; each file says what it takes and answers.
 var (
-	submitScript    = load("submit")
-	attachScript    = load("attach")
-	detachScript    = load("detach")
-	claimScript     = load("claim")
-	heartbeatScript = load("heartbeat")
-	completeScript  = load("complete")
-	releaseScript   = load("release")
-	expireScript    = load("expire")
-	archivedScript  = load("archived")
+	submitScript    = load("submit", "")
+	attachScript    = load("attach", whenFull)
+	detachScript    = load("detach", whenFull)
+	claimScript     = load("claim", whenFull)
+	heartbeatScript = load("heartbeat", whenFull)
+	completeScript  = load("complete", whenFull)
+	releaseScript   = load("release", whenFull)
+	expireScript    = load("expire", whenFull)
+	archivedScript  = load("archived", whenFull)
+	evictScript     = load("evict", whenFull)
+	turnScript      = load("turn", whenFull)
 )
 
-// load reads an embedded script with the shared part in front. A missing file is
-// a mistake of the build that no start survives.
-func load(name string) script {
-	return script{name, redis.NewScript(mustRead("lib") + "\n" + mustRead(name))}
+// whenFull lets a script run while Redis is full. Only submit does without: what was
+// acknowledged must be able to finish, be archived and give its memory back, or full
+// would be for ever.
+const whenFull = "#!lua flags=allow-oom\n"
+
+// load reads an embedded script with its flags and the shared part in front. A missing
+// file is a mistake of the build that no start survives.
+func load(name, flags string) script {
+	return script{name, redis.NewScript(flags + mustRead("lib") + "\n" + mustRead(name))}
 }
 
 func mustRead(name string) string {

@@ -41,7 +41,7 @@ func (s *service) submit(ctx context.Context, d *Draft) (*Task, bool, error) {
 	if out[0].Err != nil {
 		return nil, false, out[0].Err
 	}
-	task, err := s.machine.Get(ctx, out[0].TaskID)
+	task, err := s.get(ctx, out[0].TaskID)
 	if err != nil {
 		// It is stored; only its newest state could not be read.
 		s.log.Warn("read after submit failed", "task", out[0].TaskID, "error", err)

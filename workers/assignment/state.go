@@ -137,7 +137,7 @@ func (m *Machine) Get(ctx context.Context, id string) (*Task, error) {
 	if err != nil {
 		return nil, unavailable("redis", err)
 	}
-	if len(fields) == 0 {
+	if fields["state"] == "" { // nothing, or only what its idempotency key needs
 		return nil, ErrNotFound
 	}
 	return decodeTask(fields)
@@ -155,7 +155,7 @@ func (m *Machine) getMany(ctx context.Context, ids []string) ([]*Task, error) {
 	}
 	tasks := make([]*Task, 0, len(ids))
 	for _, r := range replies {
-		if len(r.Val()) == 0 {
+		if r.Val()["state"] == "" {
 			continue
 		}
 		t, err := decodeTask(r.Val())

@@ -19,6 +19,9 @@ const (
 	// supplyMargin times the wanted number are sent, because a proxy spreads them over
 	// all replicas and a queue over all workers.
 	supplyMargin = 2
+	// supplyRounds is how often it sends them anew while a window lacks requests: a
+	// worker that dies in the middle takes the rest of what it was sending with it.
+	supplyRounds = 3
 )
 
 // watching is what to wait for on a replica behind the proxy.
@@ -98,7 +101,10 @@ func (s *roll) monitor(ctx workflow.Context, m member) error {
 	if err != nil {
 		return err
 	}
-	if verdict.Inconclusive {
+	for range supplyRounds {
+		if !verdict.Inconclusive {
+			break
+		}
 		err = flow.Together(ctx, 0,
 			func(ctx workflow.Context) error { return s.supply(ctx, m, s.run.Policy.Rolling.MinRequests) },
 			func(ctx workflow.Context) (err error) {

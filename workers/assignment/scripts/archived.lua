@@ -6,6 +6,7 @@ for i = 2, #ARGV do
     local t = redis.call('HMGET', P .. 'task:' .. id, 'queue', 'key')
     count(t[1], 'archived', 1)
     redis.call('PEXPIRE', P .. 'task:' .. id, ARGV[1])
+    redis.call('ZADD', P .. 'archived', int(now), id)
     if t[2] ~= '' then redis.call('PEXPIRE', P .. 'key:' .. t[2], ARGV[1]) end
   end
 end
