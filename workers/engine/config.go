@@ -14,6 +14,9 @@ import (
 type Config struct {
 	// ProxyURL is where the orchestrator is reached: HIVE_PROXY_URL.
 	ProxyURL string
+	// Token lets the agents in, one of role agent: in the file HIVE_TOKEN_FILE.
+	// Empty: none is sent.
+	Token string
 	// Agents is their number: HIVE_AGENTS, default 4.
 	Agents int
 	// Capacity is how many tasks one agent executes at a time: HIVE_AGENT_CAPACITY, default 4.
@@ -35,6 +38,9 @@ func ConfigFromEnv() (Config, error) {
 		cfg.Capabilities = []string{"echo", "hash", "sleep"}
 	}
 	var err error
+	if cfg.Token, err = process.Secret("HIVE_TOKEN_FILE"); err != nil {
+		return cfg, err
+	}
 	if cfg.Agents, err = number("HIVE_AGENTS", 4, 1000); err != nil {
 		return cfg, err
 	}

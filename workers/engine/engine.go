@@ -30,7 +30,7 @@ type Engine struct {
 func New(cfg Config, handlers Handlers, p *process.Process) *Engine {
 	e := &Engine{handlers: handlers, stopped: make(chan struct{})}
 	e.metrics = newMetrics(p.Registry(), e)
-	c := client.New(cfg.ProxyURL, nil)
+	c := client.New(cfg.ProxyURL, nil, client.WithToken(cfg.Token))
 	for i := range cfg.Agents {
 		e.agents = append(e.agents, c.NewAgent(client.AgentConfig{
 			ID:           fmt.Sprintf("%s-%d", p.Config().Instance, i+1),

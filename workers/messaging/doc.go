@@ -19,6 +19,7 @@
 //
 //	code              HTTP  when                                        do
 //	invalid_argument  400   a field, frame or address is not valid      mend it; the message says what is expected
+//	permission_denied 403   the token speaks for another agent         use that agent's own; docs/access.md has the door's codes
 //	payload_too_large 413   a body over 64 KiB                          send less
 //	inbox_full        503   10,000 messages not acknowledged            send again later
 //	out_of_sequence         a numbered message before it is not stored  send from there, or begin a new producer at 1
