@@ -54,3 +54,9 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// discard reads on for a while: a client that is cut while it writes may never read why.
+func (b *body) discard() {
+	_ = b.reply.conn.SetReadDeadline(time.Now().Add(b.limits.BodyGrace))
+	_, _ = io.CopyN(io.Discard, b.ReadCloser, b.limits.Body)
+}

@@ -40,6 +40,9 @@ func (p *reply) refuse(f *refusal) {
 	}
 	if p.request.ProtoMajor == 1 {
 		p.Header().Set("Connection", "close")
+		if f.reason == reasonBodySize && p.request.Header.Get("Expect") == "" {
+			p.body.discard()
+		}
 	}
 	f.write(p.ResponseWriter, p.request)
 }
