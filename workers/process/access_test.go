@@ -427,6 +427,16 @@ func TestLimits_AConnectionServesOnAfterLongPollsAndBodies(t *testing.T) {
 		status, _ = c.answer(t)
 		require.Equal(t, 200, status)
 	}
+	// The bound of the last answer has passed, and the server itself writes "100 Continue".
+	<-time.After(longer)
+	_, err := io.WriteString(c, "POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+	require.NoError(t, err)
+	status, _ := c.answer(t)
+	require.Equal(t, 100, status)
+	_, err = io.WriteString(c, "{}")
+	require.NoError(t, err)
+	status, _ = c.answer(t)
+	require.Equal(t, 200, status)
 	require.Empty(t, s.ended)
 	require.Zero(t, s.refusals(t, "body_slow")+s.refusals(t, "read_slow"))
 }

@@ -1,8 +1,6 @@
 package access
 
-import (
-	"net/http"
-)
+import "net/http"
 
 // Guard bounds what a caller sends and times out those who send or read too slowly.
 type Guard struct {
@@ -20,8 +18,6 @@ func NewGuard(l Limits, refused func(reason string)) *Guard {
 // frames and has no bound as a whole.
 func (g *Guard) Serve(w http.ResponseWriter, r *http.Request, stream bool, next http.Handler) {
 	out := &reply{ResponseWriter: w, conn: http.NewResponseController(w), guard: g, request: r}
-	// What the last answer on this connection was given to be read is over.
-	_ = out.conn.SetWriteDeadline(noDeadline)
 	defer out.finish()
 	if r.Body == nil || r.Body == http.NoBody {
 		next.ServeHTTP(out, r)
