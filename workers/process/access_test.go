@@ -170,11 +170,15 @@ func TestAccess_EveryRefusalIsItsOwn(t *testing.T) {
 		status                    int
 		code, reason, says, claim string
 	}{
-		"missing":     {"/v1/tasks", nil, 401, "unauthenticated", "token_missing", "send the header", "Bearer"},
-		"empty":       {"/v1/tasks", map[string]string{"Authorization": ""}, 401, "unauthenticated", "token_malformed", `not one "Bearer TOKEN"`, `Bearer error="invalid_request"`},
-		"other kind":  {"/v1/tasks", map[string]string{"Authorization": "Basic " + clientToken}, 401, "unauthenticated", "token_malformed", "", `Bearer error="invalid_request"`},
-		"blank in it": {"/v1/tasks", bearer("a b"), 401, "unauthenticated", "token_malformed", "", `Bearer error="invalid_request"`},
-		"unknown":     {"/v1/tasks", bearer(clientToken + "0"), 401, "unauthenticated", "token_unknown", "not one that this service knows", `Bearer error="invalid_token"`},
+		"missing": {"/v1/tasks", nil, 401, "unauthenticated", "token_missing", "send the header", "Bearer"},
+		"empty": {"/v1/tasks", map[string]string{"Authorization": ""}, 401,
+			"unauthenticated", "token_malformed", `not one "Bearer TOKEN"`, `Bearer error="invalid_request"`},
+		"other kind": {"/v1/tasks", map[string]string{"Authorization": "Basic " + clientToken}, 401,
+			"unauthenticated", "token_malformed", "", `Bearer error="invalid_request"`},
+		"blank in it": {"/v1/tasks", bearer("a b"), 401,
+			"unauthenticated", "token_malformed", "", `Bearer error="invalid_request"`},
+		"unknown": {"/v1/tasks", bearer(clientToken + "0"), 401,
+			"unauthenticated", "token_unknown", "not one that this service knows", `Bearer error="invalid_token"`},
 		"client asks for stats": {"/v1/stats", bearer(clientToken), 403, "permission_denied", "role",
 			"role client may submit and read tasks and send messages, not call POST /v1/stats: that is for operator", `Bearer error="insufficient_scope"`},
 		"agent submits": {"/hive.v1.AssignmentService/Submit", bearer(agentToken), 403, "permission_denied", "role",
@@ -587,7 +591,8 @@ func TestTLS_ServesHTTP2AndReadsAChangedPair(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, 2, resp.ProtoMajor)
 	require.Equal(t, 401, resp.StatusCode)
-	_, err = tls.Dial("tcp", s.addr, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}) //nolint:gosec // it must be refused
+	old := &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // to be refused
+	_, err = tls.Dial("tcp", s.addr, old)
 	require.ErrorContains(t, err, "protocol version")
 	plain, err := http.Get("http://" + s.addr + "/v1/stats")
 	require.NoError(t, err)
