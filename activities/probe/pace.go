@@ -76,7 +76,7 @@ func (p pacer) run(ctx context.Context, window time.Duration, done func(sent), s
 		inFlight.Add(1)
 		flying.Go(func() {
 			defer inFlight.Add(-1)
-			results <- send(context.WithoutCancel(ctx), transport, url, p.post)
+			results <- p.send(context.WithoutCancel(ctx), transport, url)
 		})
 	}
 	flying.Wait()
@@ -104,7 +104,7 @@ func pause(ctx context.Context, until time.Time, seconds <-chan time.Time, secon
 // idempotency key of its own. The library asks again by itself
 // where a kept connection broke under a request: that request had failed, whatever
 // the second one brought.
-func send(ctx context.Context, transport *http.Transport, url, post string) sent {
+func (p pacer) send(ctx context.Context, transport *http.Transport, url string) sent {
 	ctx, cancel := context.WithTimeout(ctx, requestMax)
 	defer cancel()
 	var written atomic.Int64
@@ -115,7 +115,7 @@ func send(ctx context.Context, transport *http.Transport, url, post string) sent
 	}})
 	start := time.Now()
 	ok := func() bool {
-		req, err := newRequest(ctx, url, post)
+		req, err := p.newRequest(ctx, url)
 		if err != nil {
 			return false
 		}
@@ -130,14 +130,15 @@ func send(ctx context.Context, transport *http.Transport, url, post string) sent
 	return sent{failed: !ok || written.Load() > 1, took: time.Since(start), at: time.Now()}
 }
 
-func newRequest(ctx context.Context, url, post string) (*http.Request, error) {
-	if post == "" {
+func (p pacer) newRequest(ctx context.Context, url string) (*http.Request, error) {
+	if p.post == "" {
 		return http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(post))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(p.post))
 	if err == nil {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("Idempotency-Key", "hive-probe-"+uuid.NewString())
+		err = p.hand.authorize(req)
 	}
 	return req, err
 }

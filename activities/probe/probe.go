@@ -32,6 +32,8 @@ const (
 type Hand struct {
 	// TLS is for questions over https; nil trusts what the machine trusts.
 	TLS *tls.Config
+	// ProjectDir is where TokenFile lies; empty: no token is sent.
+	ProjectDir string
 }
 
 // Ask answers runbook.Ask. Whatever comes back, or does not, is an answer.

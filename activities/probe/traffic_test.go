@@ -112,9 +112,9 @@ func TestAHiddenSecondTryIsAFailure(t *testing.T) {
 	}()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	first := send(context.Background(), transport, "http://"+l.Addr().String(), "")
+	first := pacer{}.send(context.Background(), transport, "http://"+l.Addr().String())
 	require.False(t, first.failed)
-	second := send(context.Background(), transport, "http://"+l.Addr().String(), "")
+	second := pacer{}.send(context.Background(), transport, "http://"+l.Addr().String())
 	require.True(t, second.failed)
 	require.EqualValues(t, 3, requests.Load(), "the library did ask again")
 }

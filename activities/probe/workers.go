@@ -95,6 +95,9 @@ func (h Hand) control(ctx context.Context, in runbook.WorkerInput, method, path 
 	if err != nil {
 		return s, runbook.FailCause(runbook.Refused, err, "%s", in.Name)
 	}
+	if err := h.authorize(req); err != nil {
+		return s, err
+	}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
 		return s, classify(ctx, err, in.Name)
@@ -106,6 +109,9 @@ func (h Hand) control(ctx context.Context, in runbook.WorkerInput, method, path 
 		return s, classify(ctx, err, in.Name)
 	case res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed:
 		return s, runbook.Fail(runbook.Missing, "%s does not serve %s: is its service of role worker?", in.Name, path)
+	case res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden:
+		return s, runbook.Fail(runbook.Refused, "%s answers %d to %s: compare %s with the tokens that the service was given (docs/access.md)",
+			in.Name, res.StatusCode, path, TokenFile)
 	case res.StatusCode != http.StatusOK:
 		return s, runbook.Fail(runbook.Unreachable, "%s answers %d to %s", in.Name, res.StatusCode, path)
 	}

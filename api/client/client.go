@@ -26,14 +26,24 @@ type Client struct {
 	rpc hivev1connect.AssignmentServiceClient
 }
 
+// Option changes how a client calls.
+type Option func(*keyed)
+
+// WithToken sends the token with every call, as docs/access.md describes: a client
+// needs one of role client, an agent one of role agent. Empty sends none.
+func WithToken(token string) Option { return func(k *keyed) { k.token = token } }
+
 // New calls the service at a base URL such as http://nginx. A nil HTTP client
 // takes NewTransport's.
-func New(baseURL string, httpClient *http.Client) *Client {
+func New(baseURL string, httpClient *http.Client, options ...Option) *Client {
 	if httpClient == nil {
 		httpClient = &http.Client{Transport: NewTransport()}
 	}
-	return &Client{rpc: hivev1connect.NewAssignmentServiceClient(httpClient, baseURL,
-		connect.WithInterceptors(keyed{}))}
+	var k keyed
+	for _, set := range options {
+		set(&k)
+	}
+	return &Client{rpc: hivev1connect.NewAssignmentServiceClient(httpClient, baseURL, connect.WithInterceptors(k))}
 }
 
 // NewTransport keeps connections for less time than the proxy does, so that the
@@ -113,12 +123,20 @@ func (c *Client) Agents(ctx context.Context) ([]*hivev1.Agent, error) {
 }
 
 // keyed gives every request an Idempotency-Key: it allows the proxy to repeat
-// the request at another replica. All calls of the service bear repeating.
-type keyed struct{}
+// the request at another replica. All calls of the service bear repeating. It also
+// sends the token.
+type keyed struct{ token string }
+
+func (k keyed) authorize(h http.Header) {
+	if k.token != "" {
+		h.Set("Authorization", "Bearer "+k.token)
+	}
+}
 
 // WrapUnary sets the key on calls.
-func (keyed) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+func (k keyed) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		k.authorize(req.Header())
 		if submit, ok := req.Any().(*hivev1.SubmitRequest); ok {
 			req.Header().Set("Idempotency-Key", submit.GetDraft().GetIdempotencyKey())
 		} else if req.Header().Get("Idempotency-Key") == "" {
@@ -129,9 +147,10 @@ func (keyed) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 }
 
 // WrapStreamingClient sets the key on streams.
-func (keyed) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+func (k keyed) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
 		conn := next(ctx, spec)
+		k.authorize(conn.RequestHeader())
 		conn.RequestHeader().Set("Idempotency-Key", uuid.NewString())
 		return conn
 	}

@@ -18,6 +18,9 @@
 // once and delivered, with its topic, to all who have subscribed. Acknowledging a
 // topic's message forgets nothing, it only remembers where the agent stands.
 //
+// A browser sends its token as the subprotocol bearer.TOKEN, beside hive.json.v1:
+// it needs one that the hub can agree to.
+//
 // Who asks for the subprotocol hive.batch.v1 speaks binary frames instead (Item).
 //
 // A send repeated with its id within ten minutes is answered duplicate: true and
@@ -49,6 +52,9 @@ const (
 	Unsubscribe  Kind = "unsubscribe"
 	Unsubscribed Kind = "unsubscribed"
 )
+
+// SubprotocolJSON is the subprotocol of JSON frames, which is also spoken without one.
+const SubprotocolJSON = "hive.json.v1"
 
 // Close codes beside those of RFC 6455.
 const (

@@ -28,6 +28,9 @@ type Config struct {
 	Handle func(context.Context, []Message) error
 	// Window is how many messages may wait to be stored; default 4096.
 	Window int
+	// Token is sent with every connection: one of role agent, that may speak for
+	// Agent (docs/access.md). Empty sends none.
+	Token string
 	// HTTP dials; default: a transport of its own.
 	HTTP *http.Client
 	// Log is told of lost connections; default: slog's.

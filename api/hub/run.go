@@ -130,8 +130,12 @@ func (c *Client) dial(ctx context.Context) (*websocket.Conn, error) {
 		target += "&cursor=" + at.String()
 	}
 	c.mu.Unlock()
+	header := http.Header{}
+	if c.cfg.Token != "" {
+		header.Set("Authorization", "Bearer "+c.cfg.Token)
+	}
 	conn, resp, err := websocket.Dial(ctx, target, &websocket.DialOptions{
-		HTTPClient: c.cfg.HTTP, Subprotocols: []string{frame.Subprotocol}, CompressionMode: websocket.CompressionDisabled,
+		HTTPClient: c.cfg.HTTP, HTTPHeader: header, Subprotocols: []string{frame.Subprotocol}, CompressionMode: websocket.CompressionDisabled,
 	})
 	if resp != nil && resp.Body != nil {
 		defer resp.Body.Close()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 )
@@ -13,6 +14,9 @@ type Config struct {
 	// BaseURL is the proxy. Plain HTTP only. The default is its address in the stack's network: what comes from outside
 	// arrives there straight, and the engine's own forwarder stands before 127.0.0.1 alone.
 	BaseURL string
+	// TokenFile has the operator's token, which every request carries: the counters are the operator's alone (default
+	// secrets/operator_token below the working directory, and no token where there is none).
+	TokenFile string
 	// Run names this run; the tasks' queue is "load-<Run>" (default: the start time).
 	Run string
 	// Rate is requests a second over all classes (default 500).
@@ -64,6 +68,19 @@ func (c Config) withDefaults() Config {
 	c.Settle = or(c.Settle, time.Minute)
 	c.Beat = or(c.Beat, time.Second)
 	return c
+}
+
+// token reads the token file; a default that is not there is a stack whose access is open.
+func (c Config) token() (string, error) {
+	path := c.TokenFile
+	if path == "" {
+		path = "secrets/operator_token"
+	}
+	raw, err := os.ReadFile(path)
+	if c.TokenFile == "" && errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(raw)), err
 }
 
 func (c Config) validate() error {

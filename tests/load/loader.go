@@ -41,7 +41,11 @@ func Start(ctx context.Context, config Config) (*Loader, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	l := &Loader{config: config, wire: newWire(config), ledger: newLedger(), mix: &mix{config: config}}
+	token, err := config.token()
+	if err != nil {
+		return nil, fmt.Errorf("token: %w", err)
+	}
+	l := &Loader{config: config, wire: newWire(config, token), ledger: newLedger(), mix: &mix{config: config}}
 	l.held = &heldTask{config: config, wire: l.wire, mix: l.mix}
 	l.phase.Store(Before)
 	l.expect.Store(expectation{})
@@ -75,7 +79,7 @@ func (l *Loader) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	s, err := openSockets(ctx, l.config)
+	s, err := openSockets(ctx, l.config, l.wire.token)
 	if err != nil {
 		return err
 	}

@@ -36,13 +36,13 @@ type sockets struct {
 }
 
 // openSockets connects all of them before it returns.
-func openSockets(ctx context.Context, config Config) (*sockets, error) {
+func openSockets(ctx context.Context, config Config, token string) (*sockets, error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &sockets{config: config, stop: stop, quiet: make(chan struct{})}
 	mail := &mail{messages: map[string]*message{}}
 	for i := range max(config.Sockets, 0) {
 		s.members = append(s.members, &socket{
-			config: config, mail: mail, agent: agentName(config, i), peer: agentName(config, (i+1)%config.Sockets),
+			config: config, token: token, mail: mail, agent: agentName(config, i), peer: agentName(config, (i+1)%config.Sockets),
 		})
 	}
 	for _, m := range s.members {
@@ -74,6 +74,7 @@ func (s *sockets) finish(ctx context.Context) Sockets {
 // socket is one agent's connection and its history.
 type socket struct {
 	config      Config
+	token       string
 	mail        *mail
 	agent, peer string
 	next        int // number of the next message
@@ -112,7 +113,11 @@ func (s *socket) dial(ctx context.Context) (*websocket.Conn, error) {
 	}
 	s.mu.Unlock()
 	// Each has a transport of its own: a shared one would hand its connection pool between them.
-	connection, response, err := websocket.Dial(ctx, target, &websocket.DialOptions{HTTPClient: &http.Client{Transport: &http.Transport{}}})
+	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: &http.Transport{}}, HTTPHeader: http.Header{}}
+	if s.token != "" {
+		options.HTTPHeader.Set("Authorization", "Bearer "+s.token)
+	}
+	connection, response, err := websocket.Dial(ctx, target, options)
 	if response != nil && response.Body != nil {
 		defer response.Body.Close()
 	}

@@ -34,6 +34,7 @@ var errClosed = errors.New("closed while idle")
 type wire struct {
 	address string
 	host    string
+	token   string
 	keep    int
 	dialer  net.Dialer
 	// places bounds the connections, busy or idle: beyond it a request waits for one, on its own latency's account. A
@@ -85,8 +86,8 @@ type answer struct {
 	body              []byte
 }
 
-func newWire(c Config) *wire {
-	return &wire{address: c.address(), host: c.host(), keep: c.Connections, places: make(chan struct{}, max(mostConnections, c.Connections))}
+func newWire(c Config, token string) *wire {
+	return &wire{address: c.address(), host: c.host(), token: token, keep: c.Connections, places: make(chan struct{}, max(mostConnections, c.Connections))}
 }
 
 // warm opens the kept connections ahead of the first request, so that the first seconds measure the server.
@@ -119,7 +120,7 @@ func (w *wire) do(ctx context.Context, r request) (answer, error) {
 		_ = c.Close()
 		return answer{}, fmt.Errorf("deadline: %w", err)
 	}
-	if _, err := io.WriteString(c, r.head(w.host)+string(r.body)); err != nil {
+	if _, err := io.WriteString(c, r.head(w.host, w.token)+string(r.body)); err != nil {
 		_ = c.Close()
 		return answer{}, fmt.Errorf("send: %w", err)
 	}
@@ -132,9 +133,12 @@ func (w *wire) do(ctx context.Context, r request) (answer, error) {
 	return a, nil
 }
 
-func (r request) head(host string) string {
+func (r request) head(host, token string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: hive-load\r\nAccept: application/json\r\n", r.method, r.target, host)
+	if token != "" {
+		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", token)
+	}
 	if r.key != "" {
 		fmt.Fprintf(&b, "Idempotency-Key: %s\r\n", r.key)
 	}

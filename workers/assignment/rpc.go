@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 
 	hivev1 "github.com/leanvibe/hive/api/hive/v1"
+	"github.com/leanvibe/hive/workers/process/access"
 )
 
 // rpc serves hive.v1.AssignmentService.
@@ -23,9 +24,12 @@ func rpcError(err error) error {
 	var large *TooLargeError
 	var conflict *ConflictError
 	var busy *BusyError
+	var notOwn *access.NotOwnError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &notOwn):
+		return connect.NewError(connect.CodePermissionDenied, err)
 	case errors.As(err, &invalid):
 		return connect.NewError(connect.CodeInvalidArgument, err)
 	case errors.As(err, &large):
@@ -107,7 +111,7 @@ func (r rpc) Attach(ctx context.Context, req *connect.Request[hivev1.AttachReque
 		Agent: req.Msg.GetAgentId(), Capabilities: req.Msg.GetCapabilities(), Capacity: int(req.Msg.GetCapacity()),
 		Labels: req.Msg.GetLabels(), Held: executionsOf(req.Msg.GetHeld()),
 	}
-	if err := a.Validate(); err != nil {
+	if err := errors.Join(access.Own(ctx, a.Agent), a.Validate()); err != nil {
 		return rpcError(err)
 	}
 	sink := streamSink{stream: stream, lease: r.machine.lease, conn: connOf(ctx)}
@@ -121,17 +125,26 @@ func (r rpc) Attach(ctx context.Context, req *connect.Request[hivev1.AttachReque
 
 // Detach asks for a stream's orderly end.
 func (r rpc) Detach(ctx context.Context, req *connect.Request[hivev1.DetachRequest]) (*connect.Response[hivev1.DetachResponse], error) {
+	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
+		return nil, rpcError(err)
+	}
 	return answer(&hivev1.DetachResponse{}, r.machine.Detach(ctx, req.Msg.GetAgentId(), req.Msg.GetSession()))
 }
 
 // Heartbeat renews leases.
 func (r rpc) Heartbeat(ctx context.Context, req *connect.Request[hivev1.HeartbeatRequest]) (*connect.Response[hivev1.HeartbeatResponse], error) {
+	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
+		return nil, rpcError(err)
+	}
 	lost, err := r.heartbeat(ctx, req.Msg.GetAgentId(), executionsOf(req.Msg.GetHeld()))
 	return answer(&hivev1.HeartbeatResponse{Lost: protoExecutions(lost)}, err)
 }
 
 // Complete ends one execution.
 func (r rpc) Complete(ctx context.Context, req *connect.Request[hivev1.CompleteRequest]) (*connect.Response[hivev1.CompleteResponse], error) {
+	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
+		return nil, rpcError(err)
+	}
 	v, err := r.complete(ctx, Report{
 		Agent: req.Msg.GetAgentId(), Execution: executionOf(req.Msg.GetExecution()),
 		Result: req.Msg.GetResult(), Error: req.Msg.GetError(), Final: req.Msg.GetFinal(),
@@ -143,6 +156,9 @@ func (r rpc) Complete(ctx context.Context, req *connect.Request[hivev1.CompleteR
 
 // Release gives executions back.
 func (r rpc) Release(ctx context.Context, req *connect.Request[hivev1.ReleaseRequest]) (*connect.Response[hivev1.ReleaseResponse], error) {
+	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
+		return nil, rpcError(err)
+	}
 	n, err := r.release(ctx, req.Msg.GetAgentId(), executionsOf(req.Msg.GetExecutions()))
 	return answer(&hivev1.ReleaseResponse{Released: uint32(n)}, err)
 }

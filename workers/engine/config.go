@@ -19,6 +19,8 @@ type Config struct {
 	Orchestrator string
 	// Hub is the base URL of the communication-hub; needed where a group has a Progress.To.
 	Hub string
+	// Token lets the agents in at both, one of role agent; empty: none is sent.
+	Token string
 	// Instance is this engine's part of its agents' ids; the host's name unless set.
 	Instance string
 	// Grace is how long tasks in flight may take to finish when the engine stops,

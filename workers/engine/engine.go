@@ -38,12 +38,12 @@ func New(cfg Config, options ...Option) (*Engine, error) {
 	e.metrics = newMetrics(s.registry, e, s.own)
 	var send publish
 	if cfg.Hub != "" {
-		if e.hub, err = newHubSender(cfg.Hub, cfg.Instance, e.metrics, s.log); err != nil {
+		if e.hub, err = newHubSender(cfg.Hub, cfg.Instance, cfg.Token, e.metrics, s.log); err != nil {
 			return nil, err
 		}
 		send = e.hub.publish
 	}
-	c := client.New(cfg.Orchestrator, nil)
+	c := client.New(cfg.Orchestrator, nil, client.WithToken(cfg.Token))
 	shared := &budget{}
 	for _, agents := range cfg.Agents {
 		g := &group{

@@ -17,7 +17,8 @@ const fileSetting = "HIVE_ENGINE_CONFIG"
 var agentSettings = []string{"HIVE_AGENTS", "HIVE_AGENT_CAPACITY", "HIVE_AGENT_CAPABILITIES"}
 
 // configFromEnv reads the configuration from the file that HIVE_ENGINE_CONFIG
-// names, or from the settings alone. HIVE_PROXY_URL and HIVE_ENGINE_GRACE win over
+// names, or from the settings alone. The token is in the file HIVE_TOKEN_FILE, never
+// in the configuration. HIVE_PROXY_URL and HIVE_ENGINE_GRACE win over
 // the file: they belong to the place where the engine runs.
 func configFromEnv(own map[string]Handler) (Config, error) {
 	cfg, err := hostedByEnv(own)
@@ -27,6 +28,9 @@ func configFromEnv(own map[string]Handler) (Config, error) {
 	cfg.Orchestrator = process.String("HIVE_PROXY_URL", cfg.Orchestrator)
 	if cfg.Orchestrator == "" {
 		return cfg, errors.New("HIVE_PROXY_URL is empty: write where the orchestrator is reached, for example http://nginx")
+	}
+	if cfg.Token, err = process.Secret("HIVE_TOKEN_FILE"); err != nil {
+		return cfg, err
 	}
 	cfg.Grace, err = process.Duration("HIVE_ENGINE_GRACE", or(cfg.Grace, graceDefault))
 	return cfg, err

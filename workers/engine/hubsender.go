@@ -28,8 +28,8 @@ type hubSender struct {
 	failed  atomic.Pointer[error]
 }
 
-func newHubSender(url, instance string, m *metrics, log *slog.Logger) (*hubSender, error) {
-	c, err := hub.New(hub.Config{URL: url, Agent: instance, Window: hubWindow, Log: log})
+func newHubSender(url, instance, token string, m *metrics, log *slog.Logger) (*hubSender, error) {
+	c, err := hub.New(hub.Config{URL: url, Agent: instance, Token: token, Window: hubWindow, Log: log})
 	return &hubSender{client: c, metrics: m, log: log}, err
 }
 

@@ -131,7 +131,7 @@ func TestSleep_Reports(t *testing.T) {
 
 func TestHubSender_HubAway(t *testing.T) {
 	g := newGroup(HandlerFunc(echo))
-	s, err := newHubSender("http://127.0.0.1:1", "i", g.metrics, g.log)
+	s, err := newHubSender("http://127.0.0.1:1", "i", "", g.metrics, g.log)
 	require.NoError(t, err)
 	const more = 10
 	for i := range hubWindow + more {

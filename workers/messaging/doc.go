@@ -21,6 +21,7 @@
 //	malformed_frame   400   not JSON, not items, bytes too many         mend the client
 //	invalid_address   400   no such name of an agent or a topic         write it as the message says
 //	invalid_argument  400   another field is not valid                  mend it; the message says what is expected
+//	permission_denied 403   the token speaks for another agent          use that agent's own; docs/access.md has the door's codes
 //	payload_too_large 413   a body over 64 KiB                          send less
 //	id_conflict       409   the id had another body within 10 minutes   take another id
 //	cursor_ahead      409   the mailbox ends before the cursor          begin without a cursor

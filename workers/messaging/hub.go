@@ -52,7 +52,7 @@ func (h *hub) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
-		CompressionMode: websocket.CompressionDisabled, Subprotocols: []string{frame.Subprotocol},
+		CompressionMode: websocket.CompressionDisabled, Subprotocols: []string{frame.Subprotocol, frame.SubprotocolJSON},
 	})
 	if err != nil {
 		return // Accept has answered

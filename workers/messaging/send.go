@@ -13,6 +13,7 @@ import (
 
 	"github.com/leanvibe/hive/api/frame"
 	"github.com/leanvibe/hive/workers/process"
+	"github.com/leanvibe/hive/workers/process/access"
 )
 
 // Codes of errors; doc.go has the table.
@@ -28,6 +29,7 @@ const (
 	codeGap         = "out_of_sequence"
 	codeBusy        = "overloaded"
 	codeUnavailable = "unavailable"
+	codeDenied      = "permission_denied"
 )
 
 func codeOf(err error) string {
@@ -134,6 +136,10 @@ func (h *hub) postMessage(w http.ResponseWriter, r *http.Request) {
 		return
 	case problems != nil:
 		fail(w, http.StatusBadRequest, codeFor(problems), "the message is not valid", problems)
+		return
+	}
+	if err := access.Own(r.Context(), l.From); err != nil {
+		fail(w, http.StatusForbidden, codeDenied, err.Error(), nil)
 		return
 	}
 	o := h.put(r.Context(), l.chunk())
@@ -246,6 +252,10 @@ func (h *hub) postAck(w http.ResponseWriter, r *http.Request) {
 	}
 	if problems != nil {
 		fail(w, http.StatusBadRequest, codeFor(problems), "the acknowledgement is not valid", problems)
+		return
+	}
+	if err := access.Own(r.Context(), of); err != nil {
+		fail(w, http.StatusForbidden, codeDenied, err.Error(), nil)
 		return
 	}
 	n, err := h.store.ack(r.Context(), of, cursor)

@@ -47,6 +47,7 @@ func assemble(projectDir string, engine dockerclient.APIClient, server temporalc
 		postgres: postgres.Hand{ProjectDir: projectDir, Locate: where.address, FreeDisk: where.freeDisk},
 		redis:    redis.Hand{ProjectDir: projectDir, Locate: where.address},
 		host:     host.Hand{ProjectDir: projectDir},
+		probe:    probe.Hand{ProjectDir: projectDir},
 		notify:   notify.Hand{ProjectDir: projectDir},
 		ledger:   book,
 	}

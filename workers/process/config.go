@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/leanvibe/hive/workers/process/access"
 )
 
 // Config is what every process is told from outside.
@@ -22,6 +24,14 @@ type Config struct {
 	// LogDir receives daily files <instance>-YYYY-MM-DD.log beside stdout;
 	// empty: stdout only. HIVE_LOG_DIR.
 	LogDir string
+	// AccessFile holds the tokens of those who may call: HIVE_ACCESS_FILE. Empty:
+	// everybody may, and the process says so once. docs/access.md.
+	AccessFile string
+	// TLSCert and TLSKey are the files of a TLS pair: HIVE_TLS_CERT_FILE and
+	// HIVE_TLS_KEY_FILE, both or neither. Neither: plain HTTP.
+	TLSCert, TLSKey string
+	// Limits of a request; the zero value is access.DefaultLimits.
+	Limits access.Limits
 	// DrainMin is how long new requests are answered 503 before the listener
 	// closes, so that the proxy learns: HIVE_DRAIN_MIN, default 1 s.
 	DrainMin time.Duration
@@ -58,6 +68,9 @@ func FromEnv(service, version, defaultListen string) (Config, error) {
 		Instance:    instance,
 		Listen:      String("HIVE_LISTEN", defaultListen),
 		LogDir:      os.Getenv("HIVE_LOG_DIR"),
+		AccessFile:  os.Getenv("HIVE_ACCESS_FILE"),
+		TLSCert:     os.Getenv("HIVE_TLS_CERT_FILE"),
+		TLSKey:      os.Getenv("HIVE_TLS_KEY_FILE"),
 		DrainMin:    drain,
 		ShutdownMax: defaultShutdownMax,
 	}, nil

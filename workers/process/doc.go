@@ -16,6 +16,8 @@
 //	leanvibe_http_connections           gauge; open TCP connections, hijacked ones left out
 //	leanvibe_http_refused_draining_total  requests answered 503 because the process drains
 //	leanvibe_errors_total{kind}         counter; kind http_5xx for answers, else the worker's own kinds
+//	leanvibe_access_refused_total{reason}  requests refused at the door, and slow peers; see package access
+//	leanvibe_access_reload_errors_total  changed token or TLS files that could not be taken
 //	leanvibe_log_write_errors_total     lines that did not reach the log file
 //	leanvibe_build_info{service,version,instance_name}  always 1
 //	leanvibe_draining                   1 from SIGTERM on

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,7 +20,7 @@ type Setup func(context.Context, *Process) error
 // images without a shell use it as HEALTHCHECK; "version" prints the version.
 func Main(service, version, defaultListen string, setup Setup) {
 	if len(os.Args) > 1 {
-		os.Exit(command(os.Args[1], version, String("HIVE_LISTEN", defaultListen)))
+		os.Exit(command(os.Args[1], version, String("HIVE_LISTEN", defaultListen), os.Getenv("HIVE_TLS_CERT_FILE") != ""))
 	}
 	// A second signal must not cut the drain short: the engine's SIGKILL after the
 	// grace time is the only harder way.
@@ -47,13 +48,13 @@ func run(ctx context.Context, service, version, defaultListen string, setup Setu
 	return p.Run(ctx)
 }
 
-func command(name, version, listen string) int {
+func command(name, version, listen string, secure bool) int {
 	switch name {
 	case "version":
 		fmt.Println(version)
 		return 0
 	case "healthcheck":
-		if err := healthcheck(listen); err != nil {
+		if err := healthcheck(listen, secure); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -65,7 +66,7 @@ func command(name, version, listen string) int {
 }
 
 // healthcheck asks the instance that listens on this machine whether it is ready.
-func healthcheck(listen string) error {
+func healthcheck(listen string, secure bool) error {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return fmt.Errorf("HIVE_LISTEN %q: %w", listen, err)
@@ -73,8 +74,13 @@ func healthcheck(listen string) error {
 	if host == "" || host == "0.0.0.0" || host == "::" {
 		host = "127.0.0.1"
 	}
-	client := http.Client{Timeout: checkTimeout + time.Second}
-	resp, err := client.Get("http://" + net.JoinHostPort(host, port) + "/readyz")
+	client, scheme := http.Client{Timeout: checkTimeout + time.Second}, "http://"
+	if secure {
+		scheme = "https://"
+		// It asks itself, and the certificate names the service and not this address.
+		client.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
+	}
+	resp, err := client.Get(scheme + net.JoinHostPort(host, port) + "/readyz")
 	if err != nil {
 		return err
 	}

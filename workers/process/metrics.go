@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/leanvibe/hive/workers/process/access"
 )
 
 // metrics are those of doc.go.
@@ -17,6 +19,8 @@ type metrics struct {
 	connections prometheus.Gauge
 	refused     prometheus.Counter
 	errors      *prometheus.CounterVec
+	turnedAway  *prometheus.CounterVec
+	fileErrors  prometheus.Counter
 	logErrors   prometheus.Counter
 	draining    prometheus.Gauge
 
@@ -43,6 +47,12 @@ func newMetrics(cfg Config) *metrics {
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leanvibe_errors_total", Help: "Errors by kind; http_5xx are answers, a drain's refusals left out.",
 		}, []string{"kind"}),
+		turnedAway: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "leanvibe_access_refused_total", Help: "Requests refused at the door by reason, and peers that sent or read too slowly.",
+		}, []string{"reason"}),
+		fileErrors: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "leanvibe_access_reload_errors_total", Help: "Changed token or TLS files that could not be taken; what was in force stays.",
+		}),
 		logErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "leanvibe_log_write_errors_total", Help: "Log lines that did not reach the log file.",
 		}),
@@ -56,10 +66,13 @@ func newMetrics(cfg Config) *metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(m.duration, m.inFlight, m.connections, m.refused, m.errors,
-		m.logErrors, m.draining, build,
+		m.turnedAway, m.fileErrors, m.logErrors, m.draining, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// A series that never appeared is "no data", not zero: make them exist.
 	m.errors.WithLabelValues("http_5xx")
+	for _, reason := range access.Reasons() {
+		m.turnedAway.WithLabelValues(reason)
+	}
 	m.inFlight.WithLabelValues("request")
 	m.inFlight.WithLabelValues("stream")
 	return m

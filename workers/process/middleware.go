@@ -24,25 +24,30 @@ func identify(cfg Config, next http.Handler) http.Handler {
 
 // gate refuses new work while the process drains.
 func (p *Process) gate(next http.Handler) http.Handler {
+	refuse := http.HandlerFunc(p.refuseDraining)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !p.health.draining.Load() {
-			next.ServeHTTP(w, r)
+		if p.health.draining.Load() {
+			p.entry.guard.Serve(w, r, false, refuse)
 			return
 		}
-		p.metrics.refused.Inc()
-		_, _ = io.CopyN(io.Discard, r.Body, drainBodyMax)
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", "1")
-		WriteJSON(w, http.StatusServiceUnavailable, map[string]any{"error": map[string]string{
-			"code": "unavailable", "message": p.cfg.Instance + " drains: nothing was done, send the request again",
-		}})
+		next.ServeHTTP(w, r)
 	})
 }
 
+func (p *Process) refuseDraining(w http.ResponseWriter, r *http.Request) {
+	p.metrics.refused.Inc()
+	_, _ = io.CopyN(io.Discard, r.Body, drainBodyMax)
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Retry-After", "1")
+	WriteJSON(w, http.StatusServiceUnavailable, map[string]any{"error": map[string]string{
+		"code": "unavailable", "message": p.cfg.Instance + " drains: nothing was done, send the request again",
+	}})
+}
+
 // measure counts requests in flight, their time and their failures.
-func (p *Process) measure(mux *http.ServeMux) http.Handler {
+func (p *Process) measure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, route := mux.Handler(r)
+		_, route := p.mux.Handler(r)
 		stream := p.streams[route]
 		kind, count := "request", &p.metrics.requests
 		if stream {
@@ -64,7 +69,7 @@ func (p *Process) measure(mux *http.ServeMux) http.Handler {
 			}
 			p.finish(finished{route, r.Method, rec.code, time.Since(start), stream})
 		}()
-		mux.ServeHTTP(rec, r)
+		p.entry.guard.Serve(rec, r, stream, next)
 	})
 }
 

@@ -9,18 +9,12 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/leanvibe/hive/workers/process/access"
 )
-
-// idleTimeout outlives the proxy's upstream keepalive of 60 s: a connection that
-// we closed first could swallow a request the proxy has just sent.
-const idleTimeout = 90 * time.Second
-
-// readHeaderTimeout ends clients that open a connection and send nothing.
-const readHeaderTimeout = 10 * time.Second
 
 // Process is one running service. Set it up (Handle, AddCheck, OnDrain, Go),
 // then call Run once.
@@ -32,8 +26,10 @@ type Process struct {
 	logFile io.Closer
 	metrics *metrics
 	health  *health
+	entry   *entry
 	mux     *http.ServeMux
 	streams map[string]bool
+	serves  bool // more than the endpoints of operation
 	drains  []func(context.Context)
 	tasks   []task
 	addr    chan net.Addr
@@ -44,15 +40,24 @@ type task struct {
 	run  func(context.Context) error
 }
 
-// New prepares a process. It fails when the log directory cannot be written.
+// New prepares a process. It fails when the log directory cannot be written, or
+// when the tokens or the TLS pair that it was told of cannot be read.
 func New(cfg Config) (*Process, error) {
+	if cfg.Limits == (access.Limits{}) {
+		cfg.Limits = access.DefaultLimits()
+	}
 	m := newMetrics(cfg)
+	entry, err := newEntry(cfg, m)
+	if err != nil {
+		return nil, err
+	}
 	log, closer, err := newLogger(cfg, m.logErrors)
 	if err != nil {
 		return nil, err
 	}
 	return &Process{
 		Log: log, cfg: cfg, logFile: closer, metrics: m,
+		entry:   entry,
 		health:  &health{cfg: cfg},
 		mux:     http.NewServeMux(),
 		streams: map[string]bool{},
@@ -70,13 +75,16 @@ func (p *Process) Registry() *prometheus.Registry { return p.metrics.registry }
 func (p *Process) CountError(kind string) { p.metrics.errors.WithLabelValues(kind).Inc() }
 
 // Handle serves a pattern of http.ServeMux.
-func (p *Process) Handle(pattern string, h http.Handler) { p.mux.Handle(pattern, h) }
+func (p *Process) Handle(pattern string, h http.Handler) {
+	p.serves = true
+	p.mux.Handle(pattern, h)
+}
 
 // HandleStream serves a pattern whose answers last: they are counted as streams
 // and kept out of the latency histogram.
 func (p *Process) HandleStream(pattern string, h http.Handler) {
 	p.streams[pattern] = true
-	p.mux.Handle(pattern, h)
+	p.Handle(pattern, h)
 }
 
 // AddCheck adds a dependency to /health and, when required, to readiness.
@@ -131,9 +139,11 @@ func (p *Process) Run(ctx context.Context) error {
 			}
 		})
 	}
+	p.entry.announce(p)
+	wg.Go(func() { p.entry.watch(background, p.Log) })
 	srv := p.server()
 	go func() {
-		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := p.entry.serve(srv, listener); !errors.Is(err, http.ErrServerClosed) {
 			fail(fmt.Errorf("serve: %w", err))
 		}
 	}()
@@ -151,30 +161,25 @@ func (p *Process) Run(ctx context.Context) error {
 }
 
 func (p *Process) server() *http.Server {
-	p.Handle("GET /metrics", promhttp.HandlerFor(p.metrics.registry, promhttp.HandlerOpts{}))
+	p.mux.Handle("GET /metrics", promhttp.HandlerFor(p.metrics.registry, promhttp.HandlerOpts{}))
 	p.health.register(p.mux)
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	// gRPC and Connect clients inside the network speak HTTP/2 without TLS.
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
-		Handler:           identify(p.cfg, p.route()),
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		Protocols:         protocols,
-		ConnState:         p.metrics.connState,
-		ErrorLog:          slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
+	srv := &http.Server{
+		Handler:   identify(p.cfg, p.route()),
+		ConnState: p.metrics.connState,
+		ErrorLog:  slog.NewLogLogger(p.Log.Handler(), slog.LevelWarn),
 	}
+	p.entry.bound(srv)
+	return srv
 }
 
-// route answers the endpoints of operation itself, even while draining; all
-// else passes the gate and is measured.
+// route answers the endpoints of operation itself, to everybody and even while
+// draining; all else passes the gate, is measured, and needs a token.
 func (p *Process) route() http.Handler {
-	work := p.gate(p.measure(p.mux))
+	work := p.gate(p.measure(p.entry.door.Handler(p.mux)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz", "/readyz", "/health", "/metrics":
-			p.mux.ServeHTTP(w, r)
+			p.entry.guard.Serve(w, r, false, p.mux)
 		default:
 			work.ServeHTTP(w, r)
 		}

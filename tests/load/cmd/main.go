@@ -18,6 +18,7 @@ import (
 func main() {
 	var c load.Config
 	flag.StringVar(&c.BaseURL, "url", "", "the proxy (default its address in the stack's network)")
+	flag.StringVar(&c.TokenFile, "token-file", "", "file with the operator's token (default secrets/operator_token, where it is)")
 	flag.IntVar(&c.Rate, "rate", 500, "requests a second")
 	flag.IntVar(&c.Connections, "connections", 64, "kept-alive connections")
 	flag.IntVar(&c.Sockets, "websockets", 20, "WebSockets to the hub; -1 for none")

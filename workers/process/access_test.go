@@ -1,0 +1,620 @@
+package process
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/workers/process/access"
+)
+
+const (
+	agentToken    = "agent-token-0123456789"
+	namedToken    = "named-token-0123456789"
+	clientToken   = "client-token-0123456789"
+	operatorToken = "operator-token-0123456789"
+
+	patience = 20 * time.Second
+)
+
+// server is a process in the test's own that answers calls of the table.
+type server struct {
+	*Process
+	addr string
+	log  string // the file
+	// served is what handlers have seen; ended is how streams ended.
+	served, ended chan string
+}
+
+func start(t *testing.T, change func(*Config)) *server {
+	t.Helper()
+	cfg := Config{
+		Service: "test", Version: "test", Instance: "one", Listen: "127.0.0.1:0", LogDir: t.TempDir(),
+		DrainMin: time.Millisecond, ShutdownMax: 5 * time.Second, Limits: access.DefaultLimits(),
+	}
+	change(&cfg)
+	p, err := New(cfg)
+	require.NoError(t, err)
+	s := &server{Process: p, served: make(chan string, 64), ended: make(chan string, 64)}
+	read := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(io.Discard, r.Body)
+		s.served <- r.Header.Get("Sec-WebSocket-Protocol")
+		WriteJSON(w, http.StatusOK, map[string]any{"read": n, "failed": err != nil})
+	})
+	p.Handle("/v1/", read)
+	p.Handle("/hive.v1.AssignmentService/", read)
+	p.HandleStream("POST /hive.v1.AssignmentService/Attach", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body) // whole frames or nothing of the last
+		_ = http.NewResponseController(w).Flush()
+		s.ended <- "body"
+	}))
+	p.HandleStream("GET /v1/tasks/{id}/wait", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		chunk := make([]byte, 64<<10)
+		for {
+			if _, err := w.Write(chunk); err != nil {
+				s.ended <- "write"
+				return
+			}
+		}
+	}))
+	p.Handle("GET /v1/tasks/{id}", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select { // a long poll that outlasts every limit of the test
+		case <-r.Context().Done():
+			s.ended <- "cut"
+		case <-time.After(longer):
+			WriteJSON(w, http.StatusOK, map[string]string{"waited": r.PathValue("id")})
+		}
+	}))
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done })
+	addr, err := p.Addr(t.Context())
+	require.NoError(t, err)
+	s.addr = addr.String()
+	s.log = filepath.Join(cfg.LogDir, "one-"+time.Now().UTC().Format("2006-01-02")+".log")
+	return s
+}
+
+func (s *server) logged(t *testing.T) string {
+	t.Helper()
+	raw, err := os.ReadFile(s.log)
+	require.NoError(t, err)
+	return string(raw)
+}
+
+func (s *server) refusals(t *testing.T, reason string) float64 {
+	t.Helper()
+	return s.counted(t, "leanvibe_access_refused_total", reason)
+}
+
+// counted answers a counter's value; label is its only label's, or empty.
+func (s *server) counted(t *testing.T, name, label string) float64 {
+	t.Helper()
+	families, err := s.Registry().Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && (label == "" || m.GetLabel()[0].GetValue() == label) {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	require.Fail(t, name+" does not exist")
+	return 0
+}
+
+func tokens(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tokens")
+	put(t, path, "agent "+agentToken+"\nagent "+namedToken+" worker\nclient "+clientToken+"\noperator "+operatorToken+"\n")
+	return path
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// said is a refusal as a client reads it.
+type said struct {
+	Error   struct{ Code, Reason, Message string }
+	Code    string
+	Message string
+}
+
+func ask(t *testing.T, s *server, method, path string, header map[string]string) (*http.Response, said) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.addr+path, strings.NewReader("{}"))
+	require.NoError(t, err)
+	for k, v := range header {
+		req.Header.Set(k, v)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	var out said
+	_ = json.NewDecoder(resp.Body).Decode(&out)
+	return resp, out
+}
+
+func bearer(token string) map[string]string {
+	return map[string]string{"Authorization": "Bearer " + token}
+}
+
+func TestAccess_EveryRefusalIsItsOwn(t *testing.T) {
+	s := start(t, func(c *Config) { c.AccessFile = tokens(t) })
+	for name, c := range map[string]struct {
+		path                      string
+		header                    map[string]string
+		status                    int
+		code, reason, says, claim string
+	}{
+		"missing": {"/v1/tasks", nil, 401, "unauthenticated", "token_missing", "send the header", "Bearer"},
+		"empty": {"/v1/tasks", map[string]string{"Authorization": ""}, 401,
+			"unauthenticated", "token_malformed", `not one "Bearer TOKEN"`, `Bearer error="invalid_request"`},
+		"other kind": {"/v1/tasks", map[string]string{"Authorization": "Basic " + clientToken}, 401,
+			"unauthenticated", "token_malformed", "", `Bearer error="invalid_request"`},
+		"blank in it": {"/v1/tasks", bearer("a b"), 401,
+			"unauthenticated", "token_malformed", "", `Bearer error="invalid_request"`},
+		"unknown": {"/v1/tasks", bearer(clientToken + "0"), 401,
+			"unauthenticated", "token_unknown", "not one that this service knows", `Bearer error="invalid_token"`},
+		"client asks for stats": {"/v1/stats", bearer(clientToken), 403, "permission_denied", "role",
+			"role client may submit and read tasks and send messages, not call POST /v1/stats: that is for operator", `Bearer error="insufficient_scope"`},
+		"agent submits": {"/hive.v1.AssignmentService/Submit", bearer(agentToken), 403, "permission_denied", "role",
+			"that is for client, operator", `Bearer error="insufficient_scope"`},
+		"nobody knows it": {"/v1/unheard-of", bearer(clientToken), 403, "permission_denied", "role", "that is for operator", `Bearer error="insufficient_scope"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := s.refusals(t, c.reason)
+			resp, out := ask(t, s, "POST", c.path, c.header)
+			require.Equal(t, c.status, resp.StatusCode)
+			require.Equal(t, c.code, out.Error.Code)
+			require.Equal(t, c.reason, out.Error.Reason)
+			require.Contains(t, out.Error.Message, c.says)
+			require.Equal(t, c.code, out.Code, "as Connect reads it")
+			require.Equal(t, out.Error.Message, out.Message)
+			require.Equal(t, c.claim, resp.Header.Get("WWW-Authenticate"))
+			require.Equal(t, before+1, s.refusals(t, c.reason))
+		})
+	}
+	t.Run("another agent's inbox", func(t *testing.T) {
+		resp, out := ask(t, s, "GET", "/v1/messages?of=other", bearer(namedToken))
+		require.Equal(t, 403, resp.StatusCode)
+		require.Equal(t, "not_own", out.Error.Reason)
+		require.Equal(t, `the token of agent "worker" speaks for worker and worker-*, not for "other"`, out.Message)
+		resp, _ = ask(t, s, "GET", "/v1/messages?of=worker-7", bearer(namedToken))
+		require.Equal(t, 200, resp.StatusCode)
+	})
+	t.Run("gRPC", func(t *testing.T) {
+		resp, _ := ask(t, s, "POST", "/hive.v1.AssignmentService/Stats", map[string]string{"Content-Type": "application/grpc"})
+		require.Equal(t, 200, resp.StatusCode)
+		require.Equal(t, "16", resp.Header.Get("Grpc-Status"))
+		require.Contains(t, resp.Header.Get("Grpc-Message"), "no token")
+	})
+	require.Len(t, s.served, 1, "of the refused requests no handler has seen one")
+	for _, token := range []string{agentToken, clientToken, operatorToken} {
+		require.NotContains(t, s.logged(t), token)
+	}
+}
+
+func TestAccess_WhoMayComesIn(t *testing.T) {
+	s := start(t, func(c *Config) { c.AccessFile = tokens(t) })
+	for _, c := range []struct{ path, token string }{
+		{"/v1/tasks", clientToken},
+		{"/v1/tasks", operatorToken},
+		{"/v1/messages", agentToken},
+		{"/hive.v1.AssignmentService/Heartbeat", agentToken},
+		{"/hive.v1.AssignmentService/Stats", operatorToken},
+		{"/v1/unheard-of", operatorToken},
+	} {
+		resp, out := ask(t, s, "POST", c.path, map[string]string{"Authorization": "bearer " + c.token})
+		require.Equal(t, 200, resp.StatusCode, "%s: %s", c.path, out.Message)
+	}
+	for _, open := range []string{"/health", "/healthz", "/readyz", "/metrics"} {
+		resp, _ := ask(t, s, "GET", open, nil)
+		require.Equal(t, 200, resp.StatusCode, open)
+	}
+}
+
+func TestAccess_ABrowserSendsItsTokenAsASubprotocol(t *testing.T) {
+	s := start(t, func(c *Config) { c.AccessFile = tokens(t) })
+	resp, _ := ask(t, s, "GET", "/v1/hub/connect?agent=a", map[string]string{"Sec-WebSocket-Protocol": "bearer." + agentToken + ", hive.json.v1"})
+	require.Equal(t, 200, resp.StatusCode)
+	require.Equal(t, "hive.json.v1", <-s.served, "the handler, and so its answer, never sees the token")
+	resp, out := ask(t, s, "GET", "/v1/hub/connect?agent=a", map[string]string{"Sec-WebSocket-Protocol": "bearer." + clientToken})
+	require.Equal(t, 403, resp.StatusCode, out.Message)
+}
+
+func TestAccess_OpenWithOneWarning(t *testing.T) {
+	s := start(t, func(*Config) {})
+	for range 3 {
+		resp, _ := ask(t, s, "POST", "/v1/stats", nil)
+		require.Equal(t, 200, resp.StatusCode)
+	}
+	require.Equal(t, 1, strings.Count(s.logged(t), "access is open"))
+}
+
+func TestAccess_BadFileDoesNotStart(t *testing.T) {
+	path := tokens(t)
+	put(t, path, "agent "+agentToken+"\nclient short\n")
+	_, err := New(Config{AccessFile: path})
+	require.EqualError(t, err, path+":2: the token has 5 characters, at least 16 are needed")
+}
+
+// hangup tells the process to read its files; it says so in its log.
+func hangup(t *testing.T, s *server, says string) {
+	t.Helper()
+	before := strings.Count(s.logged(t), says)
+	require.Eventually(t, func() bool {
+		require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGHUP))
+		return strings.Count(s.logged(t), says) > before
+	}, patience, 20*time.Millisecond)
+}
+
+func TestAccess_ChangedFileOnSignal(t *testing.T) {
+	path := tokens(t)
+	s := start(t, func(c *Config) { c.AccessFile = path })
+	resp, _ := ask(t, s, "POST", "/v1/tasks", bearer(clientToken))
+	require.Equal(t, 200, resp.StatusCode)
+	require.Eventually(t, func() bool { return strings.Contains(s.logged(t), "serving") }, patience, time.Millisecond)
+
+	put(t, path, "client "+clientToken+"\nclient short\n")
+	hangup(t, s, path+":2: the token has 5 characters")
+	require.Positive(t, s.counted(t, "leanvibe_access_reload_errors_total", ""))
+	resp, _ = ask(t, s, "POST", "/v1/tasks", bearer(clientToken))
+	require.Equal(t, 200, resp.StatusCode, "what was in force stays")
+
+	put(t, path, "operator "+operatorToken+"x\n")
+	hangup(t, s, "read again")
+	resp, out := ask(t, s, "POST", "/v1/tasks", bearer(clientToken))
+	require.Equal(t, 401, resp.StatusCode)
+	require.Equal(t, "token_unknown", out.Error.Reason)
+	resp, _ = ask(t, s, "POST", "/v1/tasks", bearer(operatorToken+"x"))
+	require.Equal(t, 200, resp.StatusCode)
+}
+
+func TestAccess_ChangedFileIsFoundByLooking(t *testing.T) {
+	path := tokens(t)
+	s := start(t, func(c *Config) { c.AccessFile = path })
+	file, err := access.OpenFile(path)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	w := access.Watcher{
+		Files: map[string]access.Watched{"tokens": file}, Every: time.Millisecond, Log: s.Log, Failed: func() {},
+	}
+	done.Go(func() { w.Run(ctx) })
+	defer done.Wait()
+	defer stop()
+	put(t, path, "operator "+operatorToken+"\n")
+	require.Eventually(t, func() bool { return file.Len() == 1 }, patience, time.Millisecond)
+}
+
+const (
+	// short is a limit that a test can wait for, and that a busy machine keeps.
+	short = 400 * time.Millisecond
+	// longer outlasts it.
+	longer = 3 * short
+)
+
+func small(c *Config) {
+	c.Limits = access.Limits{
+		HeaderBytes: 8 << 10, HeaderTimeout: short, IdleTimeout: 10 * short,
+		Body: 64 << 10, BodyGrace: short, BodyRate: 64 << 10, WriteGrace: short,
+	}
+}
+
+// raw speaks HTTP/1.1 by hand.
+type raw struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dial(t *testing.T, s *server, text string) *raw {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	_, err = io.WriteString(conn, text)
+	require.NoError(t, err)
+	return &raw{conn, bufio.NewReader(conn)}
+}
+
+func (r *raw) answer(t *testing.T) (int, said) {
+	t.Helper()
+	resp, err := http.ReadResponse(r.in, nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	var out said
+	_ = json.NewDecoder(resp.Body).Decode(&out)
+	return resp.StatusCode, out
+}
+
+func (r *raw) ends(t *testing.T) {
+	t.Helper()
+	_, err := io.Copy(io.Discard, r.in)
+	require.NotErrorIs(t, err, os.ErrDeadlineExceeded, "the connection was not ended")
+}
+
+func TestLimits_Header(t *testing.T) {
+	s := start(t, small)
+	status, _ := dial(t, s, "GET /v1/stats HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("x", 20<<10)+"\r\n\r\n").answer(t)
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, status)
+	dial(t, s, "GET /v1/stats HTTP/1.1\r\nHost: a\r\nX: ").ends(t)
+	dial(t, s, "").ends(t)
+}
+
+func TestLimits_OversizedBody(t *testing.T) {
+	s := start(t, small)
+	status, out := dial(t, s, "POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n").answer(t)
+	require.Equal(t, http.StatusRequestEntityTooLarge, status, "refused before it is sent")
+	require.Equal(t, "payload_too_large", out.Error.Code)
+	require.Equal(t, "body_size", out.Error.Reason)
+	require.Equal(t, "resource_exhausted", out.Code)
+	require.Empty(t, s.served)
+
+	long := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", 65537, strings.Repeat("x", 65537))
+	status, out = dial(t, s, "POST /v1/tasks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"+long).answer(t)
+	require.Equal(t, http.StatusRequestEntityTooLarge, status, "or as it comes: nobody knows its end")
+	require.Equal(t, "the request's body is over 65536 bytes", out.Message)
+	require.EqualValues(t, 2, s.refusals(t, "body_size"))
+
+	whole := "POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n" + strings.Repeat("x", 65536)
+	status, _ = dial(t, s, whole).answer(t)
+	require.Equal(t, 200, status)
+}
+
+func TestLimits_SlowBody(t *testing.T) {
+	s := start(t, small)
+	c := dial(t, s, "POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nx")
+	status, out := c.answer(t)
+	require.Equal(t, http.StatusRequestTimeout, status)
+	require.Equal(t, "too_slow", out.Error.Code)
+	require.Equal(t, "body_slow", out.Error.Reason)
+	require.EqualValues(t, 1, s.refusals(t, "body_slow"))
+	c.ends(t)
+
+	// One that trickles gains nothing by it.
+	c = dial(t, s, "POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				_, _ = c.Write([]byte("x")) // it may have been cut by now
+			}
+		}
+	})
+	defer writer.Wait()
+	defer close(stop)
+	status, _ = c.answer(t)
+	require.Equal(t, http.StatusRequestTimeout, status)
+}
+
+func TestLimits_AConnectionServesOnAfterLongPollsAndBodies(t *testing.T) {
+	s := start(t, small)
+	c := dial(t, s, "")
+	for i := range 2 {
+		_, err := fmt.Fprintf(c, "GET /v1/tasks/%d HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", i)
+		require.NoError(t, err)
+		status, _ := c.answer(t)
+		require.Equal(t, 200, status, "a poll outlasts the limits")
+		_, err = io.WriteString(c, "POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
+		require.NoError(t, err)
+		status, _ = c.answer(t)
+		require.Equal(t, 200, status)
+	}
+	// The bound of the last answer has passed, and the server itself writes "100 Continue".
+	<-time.After(longer)
+	_, err := io.WriteString(c, "POST /v1/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+	require.NoError(t, err)
+	status, _ := c.answer(t)
+	require.Equal(t, 100, status)
+	_, err = io.WriteString(c, "{}")
+	require.NoError(t, err)
+	status, _ = c.answer(t)
+	require.Equal(t, 200, status)
+	require.Empty(t, s.ended)
+	require.Zero(t, s.refusals(t, "body_slow")+s.refusals(t, "read_slow"))
+}
+
+func TestLimits_PeerThatDoesNotRead(t *testing.T) {
+	s := start(t, small)
+	t.Run("HTTP/1.1", func(t *testing.T) {
+		dial(t, s, "GET /v1/tasks/1/wait HTTP/1.1\r\nHost: a\r\n\r\n")
+		require.Equal(t, "write", awaited(t, s.ended))
+		require.EqualValues(t, 1, s.refusals(t, "read_slow"))
+	})
+	t.Run("HTTP/2", func(t *testing.T) {
+		resp, err := http2Client(t, nil).Get("http://" + s.addr + "/v1/tasks/1/wait")
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.Equal(t, 2, resp.ProtoMajor)
+		require.Equal(t, "write", awaited(t, s.ended))
+		require.EqualValues(t, 2, s.refusals(t, "read_slow"))
+	})
+}
+
+func awaited(t *testing.T, c <-chan string) string {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		require.Fail(t, "nothing came")
+		return ""
+	}
+}
+
+func http2Client(t *testing.T, config *tls.Config) *http.Client {
+	t.Helper()
+	tr := &http.Transport{Protocols: new(http.Protocols), TLSClientConfig: config}
+	tr.Protocols.SetHTTP2(config != nil)
+	tr.Protocols.SetUnencryptedHTTP2(config == nil)
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+// A stream may be silent between frames for longer than every limit; within one it may not.
+func TestLimits_StreamsAreBoundedByTheFrame(t *testing.T) {
+	s := start(t, small)
+	open := func(t *testing.T) (*io.PipeWriter, func() *http.Response) {
+		t.Helper()
+		out, in := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+s.addr+"/hive.v1.AssignmentService/Attach", out)
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/connect+json")
+		done := make(chan *http.Response, 1)
+		go func() {
+			resp, err := http2Client(t, nil).Do(req)
+			if err == nil {
+				done <- resp
+			}
+		}()
+		return in, func() *http.Response {
+			select {
+			case resp := <-done:
+				t.Cleanup(func() { _ = resp.Body.Close() })
+				return resp
+			case <-time.After(patience):
+				require.Fail(t, "no answer")
+				return nil
+			}
+		}
+	}
+	frame := "\x00\x00\x00\x00\x03abc"
+
+	in, answer := open(t)
+	_, err := io.WriteString(in, frame)
+	require.NoError(t, err)
+	<-time.After(longer) // the silence itself is what is tested
+	_, err = io.WriteString(in, frame)
+	require.NoError(t, err)
+	require.NoError(t, in.Close())
+	resp := answer()
+	require.Equal(t, 200, resp.StatusCode)
+	got, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, frame+frame, string(got))
+	require.Equal(t, "body", awaited(t, s.ended))
+	require.Zero(t, s.refusals(t, "body_slow"))
+
+	in, _ = open(t)
+	_, err = io.WriteString(in, frame+"\x00\x00\x00")
+	require.NoError(t, err)
+	require.Equal(t, "body", awaited(t, s.ended), "half a frame is no reason to wait for ever")
+	require.EqualValues(t, 1, s.refusals(t, "body_slow"))
+	require.NoError(t, in.Close())
+
+	in, answer = open(t)
+	resp = answer()
+	require.Equal(t, http.StatusRequestTimeout, resp.StatusCode, "nor is silence from the beginning")
+	require.NoError(t, in.Close())
+}
+
+// pair writes a self-signed pair.
+func pair(t *testing.T, dir, name string, until time.Time) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: until,
+		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	rawKey, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	put(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	put(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: rawKey})))
+	return cert, key
+}
+
+func TestTLS_BothOrNeither(t *testing.T) {
+	cert, key := pair(t, t.TempDir(), "a", time.Now().Add(time.Hour))
+	_, err := New(Config{TLSCert: cert})
+	require.EqualError(t, err, "HIVE_TLS_CERT_FILE is "+cert+" and HIVE_TLS_KEY_FILE is empty: set both for TLS, or neither for plain HTTP")
+	_, err = New(Config{TLSKey: key})
+	require.EqualError(t, err, "HIVE_TLS_KEY_FILE is "+key+" and HIVE_TLS_CERT_FILE is empty: set both for TLS, or neither for plain HTTP")
+	_, err = New(Config{TLSCert: key, TLSKey: cert})
+	require.ErrorContains(t, err, "TLS pair")
+}
+
+// served answers the name in the certificate of a new connection.
+func served(t *testing.T, s *server) string {
+	t.Helper()
+	conn, err := tls.Dial("tcp", s.addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test looks at the certificate itself
+	require.NoError(t, err)
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].DNSNames[0]
+}
+
+func TestTLS_ServesHTTP2AndReadsAChangedPair(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := pair(t, dir, "first", time.Now().Add(time.Hour))
+	s := start(t, func(c *Config) { c.TLSCert, c.TLSKey, c.AccessFile = cert, key, tokens(t) })
+
+	trusted := x509.NewCertPool()
+	pemText, err := os.ReadFile(cert)
+	require.NoError(t, err)
+	require.True(t, trusted.AppendCertsFromPEM(pemText))
+	resp, err := http2Client(t, &tls.Config{RootCAs: trusted}).Get("https://" + s.addr + "/v1/stats")
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, 2, resp.ProtoMajor)
+	require.Equal(t, 401, resp.StatusCode)
+	old := &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10} //nolint:gosec // to be refused
+	_, err = tls.Dial("tcp", s.addr, old)
+	require.ErrorContains(t, err, "protocol version")
+	plain, err := http.Get("http://" + s.addr + "/v1/stats")
+	require.NoError(t, err)
+	require.NoError(t, plain.Body.Close())
+	require.Equal(t, 400, plain.StatusCode)
+	require.NoError(t, healthcheck(s.addr, true))
+
+	require.Equal(t, "first", served(t, s))
+	put(t, key, "half written")
+	hangup(t, s, "cannot be taken")
+	require.Equal(t, "first", served(t, s))
+	pair(t, dir, "expired", time.Now().Add(-time.Hour))
+	hangup(t, s, "has expired at")
+	require.Equal(t, "first", served(t, s))
+	pair(t, dir, "second", time.Now().Add(time.Hour))
+	hangup(t, s, "read again")
+	require.Equal(t, "second", served(t, s))
+}
+
+func TestTLS_AnExpiredPairIsServedAndNamed(t *testing.T) {
+	cert, key := pair(t, t.TempDir(), "old", time.Now().Add(-time.Hour))
+	s := start(t, func(c *Config) { c.TLSCert, c.TLSKey = cert, key })
+	require.Equal(t, "old", served(t, s))
+	require.Contains(t, s.logged(t), "the TLS certificate has expired")
+}
