@@ -284,6 +284,7 @@ func (d *down) written() []string {
 	names := ofPlatform
 	if d.own() {
 		files, names = append(files, filepath.Join(d.dir, stackEnv)), passwords
+		files = append(files, filepath.Join(d.dir, secretsDir, accessTokens))
 		if ownPair(filepath.Join(d.dir, tlsDir)) {
 			files = append(files, filepath.Join(d.dir, tlsDir, certificate), filepath.Join(d.dir, tlsDir, privateKey))
 		}

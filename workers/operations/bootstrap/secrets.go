@@ -29,7 +29,10 @@ const (
 )
 
 // passwords are the secrets that are made up where they are absent.
-var passwords = append([]string{"postgres_password", "redis_password"}, ofPlatform...)
+var passwords = append([]string{"postgres_password", "redis_password", "agent_token", "client_token", "operator_token"}, ofPlatform...)
+
+// accessTokens is the file in which the services find the three tokens.
+const accessTokens = "access_tokens"
 
 // ofPlatform are those of the platform; a stack that is not the repository's has
 // passwords of its own, which nobody makes up.
@@ -68,6 +71,27 @@ func secrets(dir string, names []string) (int, error) {
 		made++
 	}
 	return made, nil
+}
+
+// tokensFile writes the services' file out of the three tokens where there is none,
+// and answers whether it did. One that is there is the operator's to change.
+func tokensFile(dir string) (bool, error) {
+	const private = 0o600
+	path := filepath.Join(dir, secretsDir, accessTokens)
+	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+		return false, os.Chmod(path, private)
+	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	text := "# Who may call the services: role token [name]. docs/access.md\n"
+	for _, role := range []string{"agent", "client", "operator"} {
+		token, err := secret(dir, filepath.Join(secretsDir, role+"_token"))
+		if err != nil {
+			return false, err
+		}
+		text += role + " " + token + "\n"
+	}
+	return true, writeWhole(path, []byte(text), private)
 }
 
 // tlsPair makes a self-signed certificate where there is none, and answers whether it did.

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/workers/process/access"
 )
 
 func TestSecretsAreMadeOnceAndPrivate(t *testing.T) {
@@ -32,6 +34,27 @@ func TestSecretsAreMadeOnceAndPrivate(t *testing.T) {
 	again, err := os.ReadFile(filepath.Join(dir, secretsDir, "postgres_password"))
 	require.NoError(t, err)
 	require.Equal(t, made, again)
+}
+
+func TestTokensFileIsMadeOnceOfTheThreeTokens(t *testing.T) {
+	dir := t.TempDir()
+	_, err := tokensFile(dir)
+	require.ErrorContains(t, err, "agent_token")
+	_, err = secrets(dir, passwords)
+	require.NoError(t, err)
+	made, err := tokensFile(dir)
+	require.NoError(t, err)
+	require.True(t, made)
+	file := filepath.Join(dir, secretsDir, accessTokens)
+	known, err := access.OpenFile(file)
+	require.NoError(t, err, "as the services read it")
+	require.Equal(t, 3, known.Len())
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.EqualValues(t, 0o600, info.Mode().Perm())
+	made, err = tokensFile(dir)
+	require.NoError(t, err)
+	require.False(t, made, "it is the operator's to change")
 }
 
 func TestTLSPair(t *testing.T) {

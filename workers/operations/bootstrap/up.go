@@ -488,6 +488,13 @@ func (u *up) makeSecrets(ctx context.Context) error {
 	if n > 0 {
 		u.progress.say("%d passwords made up in %s/", n, secretsDir)
 	}
+	written, err := tokensFile(u.dir)
+	if err != nil {
+		return err
+	}
+	if written {
+		u.progress.say("tokens of the services in %s/%s", secretsDir, accessTokens)
+	}
 	signed, err := tlsPair(u.dir, proxyAddress)
 	if err != nil {
 		return err
