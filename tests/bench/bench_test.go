@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -68,6 +70,28 @@ func TestAnInterruptedMatcherHasNoData(t *testing.T) {
 	for _, r := range rows {
 		require.Equal(t, "no data: context canceled", r.verdict())
 	}
+}
+
+func TestAnInterruptedPartitionHasNoData(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rows := measurePartition(ctx, func(string, ...any) {})
+	require.Len(t, rows, len(partitionRows()))
+	for _, r := range rows {
+		require.Nil(t, r.Met)
+		require.Contains(t, r.verdict(), "no data: ")
+	}
+}
+
+func TestQuantiles(t *testing.T) {
+	var d durations
+	for i := range 101 {
+		d.add(time.Duration(i)*time.Millisecond, 1)
+	}
+	d.add(time.Hour, 0) // a call that assigned nothing
+	require.InDelta(t, 50, d.quantile(.5), 1e-9)
+	require.InDelta(t, 99, d.quantile(.99), 1e-9)
+	require.True(t, math.IsNaN((&durations{}).quantile(.5)))
 }
 
 func TestProgressAndTable(t *testing.T) {

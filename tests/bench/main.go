@@ -30,6 +30,7 @@ type contender struct {
 // contenders are the groups, one file each.
 var contenders = []contender{
 	{"matcher", "100k and 1k agents, 1M waiting tasks, in one process (about half a minute)", measureMatcher},
+	{"partition", "matcher and journal together, on a Redis of its own with everysec (about a quarter of a minute)", measurePartition},
 }
 
 const example = `

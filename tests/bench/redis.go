@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// redisServer is a redis-server of the bench's own, with an append-only file.
+type redisServer struct {
+	cmd  *exec.Cmd
+	dir  string
+	addr string
+}
+
+// redisStart bounds how long a server may take to answer.
+const redisStart = 20 * time.Second
+
+func startRedis(ctx context.Context, fsync string) (*redisServer, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &redisServer{addr: l.Addr().String()}
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	if err := l.Close(); err != nil {
+		return nil, err
+	}
+	if s.dir, err = os.MkdirTemp("", "bench-redis"); err != nil {
+		return nil, err
+	}
+	s.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "",
+		"--appendonly", "yes", "--appendfsync", fsync)
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("a Redis of the bench's own is needed: apt-get install redis-server: %w", err)
+	}
+	c := redis.NewClient(&redis.Options{Addr: s.addr})
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, redisStart)
+	defer cancel()
+	for c.Ping(ctx).Err() != nil {
+		if ctx.Err() != nil {
+			s.end()
+			return nil, fmt.Errorf("redis-server at %s did not answer within %s", s.addr, redisStart)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return s, nil
+}
+
+// end kills the server and removes its files.
+func (s *redisServer) end() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	_ = os.RemoveAll(s.dir)
+}
