@@ -26,6 +26,7 @@ const (
 	partitionRate     = 20_000 // tasks/s, the bar's
 	partitionEvery    = 5 * time.Millisecond
 	partitionPayload  = 128 // bytes
+	archiveTick       = 20 * time.Millisecond
 )
 
 // The partition's rows: one process, a Redis of its own, everysec.
@@ -61,7 +62,7 @@ func loadPartition(ctx context.Context, say func(string, ...any)) ([]Row, error)
 		return nil, err
 	}
 	defer server.end()
-	b := &partitionBench{}
+	b := &partitionBench{stop: stop, underWay: make(chan struct{}, partitionAgents*partitionCapacity/partitionBatch)}
 	client := redis.NewClient(&redis.Options{Addr: server.addr})
 	defer client.Close()
 	opts := partition.Options{
@@ -107,12 +108,18 @@ func loadPartition(ctx context.Context, say func(string, ...any)) ([]Row, error)
 // partitionBench is a partition and what is counted of it.
 type partitionBench struct {
 	p                *partition.Partition
-	done             atomic.Int64 // results acknowledged
+	done             atomic.Int64  // results acknowledged
+	underWay         chan struct{} // batches
 	failed           atomic.Pointer[error]
+	stop             context.CancelFunc
 	decided, durable durations
 }
 
-func (b *partitionBench) fail(err error) { b.failed.CompareAndSwap(nil, &err) }
+// fail keeps the first failure and ends the measurement.
+func (b *partitionBench) fail(err error) {
+	b.failed.CompareAndSwap(nil, &err)
+	b.stop()
+}
 
 // submit sends n tasks in one call.
 func (b *partitionBench) submit(ctx context.Context, n int) error {
@@ -134,19 +141,20 @@ func (b *partitionBench) submit(ctx context.Context, n int) error {
 	return err
 }
 
-// saturate keeps every caller busy and answers how many results a second were acknowledged.
+// saturate keeps every caller busy and answers how many results a second were
+// acknowledged. No more than the agents can hold is under way: what waits would only
+// measure memory.
 func (b *partitionBench) saturate(ctx context.Context) (float64, error) {
 	began := time.Now()
-	from := b.done.Load()
 	var callers sync.WaitGroup
 	var sent atomic.Int64
 	for range partitionCallers {
 		callers.Go(func() {
 			for time.Since(began) < partitionFor && b.failed.Load() == nil {
-				// No more than the agents can hold: what waits would only measure memory.
-				if sent.Load()-(b.done.Load()-from) > partitionAgents*partitionCapacity {
-					time.Sleep(100 * time.Microsecond)
-					continue
+				select {
+				case b.underWay <- struct{}{}:
+				case <-ctx.Done():
+					return
 				}
 				sent.Add(partitionBatch)
 				if err := b.submit(ctx, partitionBatch); err != nil {
@@ -156,13 +164,31 @@ func (b *partitionBench) saturate(ctx context.Context) (float64, error) {
 		})
 	}
 	callers.Wait()
-	for b.done.Load()-from < sent.Load() && b.failed.Load() == nil && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
+	for range cap(b.underWay) { // until everything is reported
+		select {
+		case b.underWay <- struct{}{}:
+		case <-ctx.Done():
+		}
+	}
+	took := time.Since(began)
+	for range len(b.underWay) {
+		<-b.underWay
 	}
 	if err := b.failed.Load(); err != nil {
 		return 0, *err
 	}
-	return float64(sent.Load()) / time.Since(began).Seconds(), ctx.Err()
+	return float64(sent.Load()) / took.Seconds(), ctx.Err()
+}
+
+// reported counts results, and makes room for as many tasks.
+func (b *partitionBench) reported(n int) {
+	now := b.done.Add(int64(n))
+	for range now/partitionBatch - (now-int64(n))/partitionBatch {
+		select {
+		case <-b.underWay:
+		default: // at an even rate nobody waits for room
+		}
+	}
 }
 
 // pace submits at an even rate, whether answers have come or not.
@@ -186,7 +212,9 @@ func (b *partitionBench) pace(ctx context.Context) error {
 
 // archive confirms what has finished, as the archive does.
 func (b *partitionBench) archive(ctx context.Context) {
-	for ctx.Err() == nil {
+	tick := time.NewTicker(archiveTick)
+	defer tick.Stop()
+	for ; ctx.Err() == nil; <-tick.C {
 		list, err := b.p.Unarchived(ctx, 10_000)
 		if err == nil && len(list) > 0 {
 			err = b.p.Archived(ctx, len(list))
@@ -195,7 +223,6 @@ func (b *partitionBench) archive(ctx context.Context) {
 			b.fail(err)
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -243,7 +270,7 @@ func (a *benchAgent) work(ctx context.Context, b *partitionBench, name string) {
 				b.fail(fmt.Errorf("a result was refused: %s", v.Reason))
 			}
 		}
-		b.done.Add(int64(len(verdicts)))
+		b.reported(len(verdicts))
 	}
 }
 

@@ -44,12 +44,15 @@ func startRedis(ctx context.Context, fsync string) (*redisServer, error) {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, redisStart)
 	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for c.Ping(ctx).Err() != nil {
-		if ctx.Err() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			s.end()
 			return nil, fmt.Errorf("redis-server at %s did not answer within %s", s.addr, redisStart)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	return s, nil
 }

@@ -2,7 +2,6 @@ package partition
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -268,7 +267,7 @@ func TestPartition_DamagedRecord(t *testing.T) {
 	log.Close()
 	_, err = Open(t.Context(), opts)
 	var bad *RecordError
-	require.True(t, errors.As(err, &bad), "%v", err)
+	require.ErrorAs(t, err, &bad)
 	require.Equal(t, uint64(2), bad.Seq)
 	require.ErrorContains(t, err, "which no record before it has submitted")
 }

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,7 +100,7 @@ func TestFile_ReloadTellsAFaultOnceAndKeepsWhatWas(t *testing.T) {
 	require.Error(t, err, "but to whoever asks")
 	require.NoError(t, os.Remove(path))
 	_, err = f.Reload(false)
-	require.True(t, errors.Is(err, os.ErrNotExist))
+	require.ErrorIs(t, err, os.ErrNotExist)
 	_, ok := f.find(agentToken)
 	require.True(t, ok)
 
