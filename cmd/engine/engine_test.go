@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -243,23 +244,28 @@ agents:
 
 func TestDrain(t *testing.T) {
 	orchestrator, _ := stack(t)
+	name := "drain-" + strings.ToLower(rand.Text()) // what it leaves waiting is no other run's
 	begun, release := make(chan string, 2), make(chan struct{})
 	gate := engine.HandlerFunc(func(ctx context.Context, task *engine.Task) ([]byte, error) {
 		begun <- string(task.Payload)
-		if string(task.Payload) == "short" {
-			<-release
-			return []byte("done"), nil
+		may := release
+		if string(task.Payload) != "short" {
+			may = nil // never
 		}
-		<-ctx.Done()
-		return nil, ctx.Err()
+		select {
+		case <-may:
+			return []byte("done"), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	})
-	e := host(t, "draining", fmt.Sprintf("orchestrator: %s\ngrace: 1s\nagents: [{capacity: 2, handlers: [gate]}]\n", orchestrator.url),
-		engine.WithHandler("gate", gate))
-	short := orchestrator.submit(t, "drain", "gate", "short", nil)
-	long := orchestrator.submit(t, "drain", "gate", "long", map[string]any{"max_attempts": 1})
+	e := host(t, "draining", fmt.Sprintf("orchestrator: %s\ngrace: 3s\nagents: [{capacity: 2, handlers: [%s]}]\n", orchestrator.url, name),
+		engine.WithHandler(name, gate))
+	short := orchestrator.submit(t, name, name, "short", nil)
+	long := orchestrator.submit(t, name, name, "long", map[string]any{"max_attempts": 1})
 	<-begun
 	<-begun
-	queued := orchestrator.submit(t, "drain", "gate", "queued", nil)
+	queued := orchestrator.submit(t, name, name, "queued", nil)
 
 	e.stop()
 	attached := func() bool {
@@ -293,7 +299,7 @@ func TestDrain(t *testing.T) {
 		Released int `json:"released"`
 		Lost     int `json:"lost_attempts"`
 	}
-	get(t, orchestrator.url+"/v1/stats?queue=drain", &stats)
+	get(t, orchestrator.url+"/v1/stats?queue="+name, &stats)
 	require.Equal(t, 1, stats.Released)
 	require.Zero(t, stats.Lost)
 }
