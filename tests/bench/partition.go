@@ -24,7 +24,7 @@ const (
 	partitionCallers  = 8
 	partitionFor      = 5 * time.Second
 	partitionRate     = 20_000 // tasks/s, the bar's
-	partitionEvery    = 5 * time.Millisecond
+	partitionEvery    = 500 * time.Microsecond // ten tasks a call
 	partitionPayload  = 128 // bytes
 	archiveTick       = 20 * time.Millisecond
 )

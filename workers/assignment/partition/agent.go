@@ -34,7 +34,7 @@ func (s *State) Attach(now int64, spec AgentSpec, held []Execution, sink Sink) (
 	}
 	a := s.agents[spec.ID]
 	if a == nil {
-		a = &agent{id: spec.ID, holds: map[*entry]struct{}{}}
+		a = &agent{id: spec.ID}
 		s.agents[spec.ID] = a
 	}
 	if a.handle != 0 {
@@ -45,20 +45,19 @@ func (s *State) Attach(now int64, spec AgentSpec, held []Execution, sink Sink) (
 			return nil, err
 		}
 	}
-	keep, lost := s.renew(now, a, held)
+	lost = s.renew(now, a, held)
 	var back []*entry
-	for e := range a.holds {
-		if _, ok := keep[e]; !ok {
+	holds := make([]matcher.TaskID, 0, len(held))
+	for _, e := range a.holds.all() {
+		if e.renewed == s.rounds {
+			holds = append(holds, e.handle)
+		} else {
 			back = append(back, e)
 		}
 	}
-	holds := make([]matcher.TaskID, 0, len(keep))
-	for e := range keep {
-		holds = append(holds, e.handle)
-	}
 	a.handle, s.out, err = s.matcher.Reattach(set, spec.Capacity, holds, s.out)
 	if err != nil {
-		if len(a.holds) == 0 {
+		if a.holds.size == 0 {
 			delete(s.agents, a.id)
 		}
 		return nil, s.busy(err, spec.Capabilities)
@@ -82,20 +81,20 @@ func (s *State) unbind(a *agent) error {
 	return nil
 }
 
-// renew grants a fresh lease to those of held that a holds, and answers the others.
-func (s *State) renew(now int64, a *agent, held []Execution) (keep map[*entry]struct{}, lost []Execution) {
-	keep = make(map[*entry]struct{}, len(held))
+// renew grants a fresh lease to those of held that a holds, marks them, and answers the others.
+func (s *State) renew(now int64, a *agent, held []Execution) (lost []Execution) {
+	s.rounds++
 	for _, x := range held {
 		e := s.tasks[x.Task]
 		if e == nil || e.Phase != Running || e.Attempt != x.Attempt || e.Agent != a.id {
 			lost = append(lost, x)
 			continue
 		}
-		keep[e] = struct{}{}
+		e.renewed = s.rounds
 		s.leases.remove(e)
 		s.leases.add(e, now+s.limits.Lease.Microseconds())
 	}
-	return keep, lost
+	return lost
 }
 
 func (s *State) giveBack(now int64, list []*entry) error {
@@ -117,18 +116,14 @@ func (s *State) Detach(now int64, name string, sink Sink, giveBack bool) error {
 	if err := s.unbind(a); err != nil {
 		return err
 	}
-	if len(a.holds) == 0 {
+	if a.holds.size == 0 {
 		delete(s.agents, name)
 		return nil
 	}
 	if !giveBack {
 		return nil
 	}
-	back := make([]*entry, 0, len(a.holds))
-	for e := range a.holds {
-		back = append(back, e)
-	}
-	return s.giveBack(now, back)
+	return s.giveBack(now, a.holds.all())
 }
 
 // Heartbeat renews the leases of held and answers those that the agent does not hold
@@ -139,7 +134,7 @@ func (s *State) Heartbeat(now int64, name string, held []Execution) (lost []Exec
 		return nil, ErrNotAttached
 	}
 	a.seen = now
-	_, lost = s.renew(now, a, held)
+	lost = s.renew(now, a, held)
 	if a.silent {
 		a.silent = false
 		if s.out, err = s.matcher.SetPaused(a.handle, false, s.out); err != nil {
@@ -192,8 +187,19 @@ func (s *State) Report(now int64, name string, r Report) (Verdict, error) {
 			return Verdict{Accepted: true, Duplicate: true, Phase: e.Phase}, nil
 		}
 	}
-	s.queues[e.Queue].stats.LateRefused++
+	e.queue.stats.LateRefused++
 	return Verdict{Reason: lateReason(e, r.Attempt, name), Phase: e.Phase}, nil
+}
+
+// prefetch has the matcher fetch what a batch of reports will need; it changes nothing.
+func (s *State) prefetch(reports []Report) {
+	s.fetched = s.fetched[:0]
+	for _, r := range reports {
+		if e := s.tasks[r.Task]; e != nil {
+			s.fetched = append(s.fetched, e.handle)
+		}
+	}
+	s.matcher.Prefetch(s.fetched)
 }
 
 // repeats tells whether r says again how e's last execution ended. One that was given
@@ -248,7 +254,7 @@ func (s *State) Release(now int64, name string, list []Execution) (int, error) {
 func (s *State) Agents() []AgentInfo {
 	out := make([]AgentInfo, 0, len(s.agents))
 	for _, a := range s.agents {
-		info := AgentInfo{AgentSpec: a.spec, Running: len(a.holds), Attached: a.handle != 0, Seen: a.seen}
+		info := AgentInfo{AgentSpec: a.spec, Running: a.holds.size, Attached: a.handle != 0, Seen: a.seen}
 		info.ID = a.id
 		out = append(out, info)
 	}

@@ -167,6 +167,7 @@ func (p *Partition) Heartbeat(ctx context.Context, agent string, held []Executio
 func (p *Partition) Report(ctx context.Context, agent string, reports []Report) ([]Verdict, error) {
 	out := make([]Verdict, len(reports))
 	err := p.run(ctx, func(now int64, s *State) (err error) {
+		s.prefetch(reports)
 		for i, r := range reports {
 			if out[i], err = s.Report(now, agent, r); err != nil {
 				return err

@@ -256,7 +256,7 @@ func (w *world) check(t *rapid.T) {
 		case Running:
 			running[e.Agent]++
 			all++
-			require.Contains(t, w.state.agents[e.Agent].holds, e)
+			require.Contains(t, w.state.agents[e.Agent].holds.all(), e)
 		case Waiting:
 			waiting++
 			all++
@@ -266,7 +266,8 @@ func (w *world) check(t *rapid.T) {
 	require.Equal(t, all-waiting, w.state.matcher.Stats().Running)
 	require.Equal(t, all-waiting, w.state.leases.size)
 	for name, a := range w.state.agents {
-		require.Len(t, a.holds, running[name])
+		require.Len(t, a.holds.all(), running[name])
+		require.Equal(t, running[name], a.holds.size)
 		if a.handle != 0 {
 			load, err := w.state.matcher.Load(a.handle)
 			require.NoError(t, err)
@@ -278,7 +279,7 @@ func (w *world) check(t *rapid.T) {
 			continue
 		}
 		for _, a := range w.state.agents {
-			free := a.handle != 0 && !a.silent && len(a.holds) < a.spec.Capacity
+			free := a.handle != 0 && !a.silent && a.holds.size < a.spec.Capacity
 			able := len(e.Capabilities) == 0 || len(a.spec.Capabilities) > 0
 			require.False(t, free && able, "task %s waits while agent %s could do it", e.ID, a.id)
 		}

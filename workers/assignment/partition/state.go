@@ -78,7 +78,7 @@ type agent struct {
 	sink   Sink
 	seen   int64
 	silent bool // for a lease term: it gets nothing until it is heard of
-	holds  map[*entry]struct{}
+	holds  roster
 }
 
 // queue is a queue and its counters.
@@ -106,8 +106,10 @@ type State struct {
 	unarchived []*entry // finished, oldest first
 
 	out     []matcher.Assignment
+	fetched []matcher.TaskID
 	changes *Changes
-	ready   bool // false while it is restored
+	rounds  uint64 // calls of renew
+	ready   bool   // false while it is restored
 }
 
 // Changes is what has been decided and is not durable yet: records, and what to tell
@@ -241,19 +243,19 @@ func (s *State) unlink(e *entry) {
 // moveTo changes e's phase.
 func (s *State) moveTo(e *entry, to Phase, now int64) {
 	s.unlink(e)
-	s.queues[e.Queue].stats.moved(e.Phase, to)
+	e.queue.stats.moved(e.Phase, to)
 	e.Phase = to
 	s.link(e, now)
 }
 
 // insert puts a new task into the tables.
 func (s *State) insert(t Task) *entry {
-	e := &entry{Task: t, at: -1}
+	e := &entry{Task: t, queue: s.queues[t.Queue], at: -1}
 	s.tasks[t.ID] = e
 	if t.Key != "" {
 		s.keys[keyOf(&t.Draft)] = e
 	}
-	s.queues[t.Queue].stats.moved(0, t.Phase)
+	e.queue.stats.moved(0, t.Phase)
 	return e
 }
 
@@ -261,13 +263,13 @@ func (s *State) insert(t Task) *entry {
 func (s *State) start(e *entry, at int64, attempt int, name string) {
 	s.moveTo(e, Running, at)
 	e.Started, e.Attempt, e.Agent = at, attempt, name
-	s.queues[e.Queue].stats.Executions++
+	e.queue.stats.Executions++
 	a := s.agents[name]
 	if a == nil {
-		a = &agent{id: name, holds: map[*entry]struct{}{}}
+		a = &agent{id: name}
 		s.agents[name] = a
 	}
-	a.holds[e] = struct{}{}
+	a.holds.add(e)
 }
 
 // end ends e's execution, or its waiting.
@@ -276,7 +278,7 @@ func (s *State) end(e *entry, ev *event) {
 		s.letGo(e)
 	}
 	s.moveTo(e, ev.phase, ev.at)
-	s.queues[e.Queue].stats.ended(ev.cause, ev.phase)
+	e.queue.stats.ended(ev.cause, ev.phase)
 	if ev.cause == causeFailed || ev.cause == causeLost {
 		e.Failures++
 	}
@@ -290,8 +292,8 @@ func (s *State) end(e *entry, ev *event) {
 // letGo takes e off the agent that holds it.
 func (s *State) letGo(e *entry) {
 	a := s.agents[e.Agent]
-	delete(a.holds, e)
-	if a.handle == 0 && len(a.holds) == 0 {
+	a.holds.remove(e)
+	if a.handle == 0 && a.holds.size == 0 {
 		delete(s.agents, a.id)
 	}
 }

@@ -19,7 +19,7 @@ type Submitted struct {
 func (s *State) Submit(now int64, d *Draft) Submitted {
 	if d.Key != "" {
 		if e := s.keys[keyOf(d)]; e != nil {
-			st := &s.queues[e.Queue].stats
+			st := &e.queue.stats
 			if e.Digest == d.Digest {
 				st.DuplicatesAnswered++
 				return Submitted{Task: e.ID, Duplicate: true}
@@ -48,7 +48,7 @@ func (s *State) Submit(now int64, d *Draft) Submitted {
 	e.handle = handle
 	s.link(e, now)
 	s.index(e)
-	s.queues[d.Queue].stats.Submitted++
+	e.queue.stats.Submitted++
 	s.changes.w.submitted(&e.Task)
 	s.changes.seal()
 	s.assign(now)

@@ -73,12 +73,16 @@ type Execution struct {
 // entry is a task in the tables.
 type entry struct {
 	Task
+	queue    *queue
 	handle   matcher.TaskID // 0 once finished
+	renewed  uint64         // the last call of State.renew that named it
 	archived bool           // the archive has confirmed it
 	due      int64          // when its lease runs out, or when it is forgotten, Unix µs
 	at       int            // its place in the heap of deadlines, -1: none
 	prev     *entry
 	next     *entry
+	heldPrev *entry // its neighbours in the roster of who runs it
+	heldNext *entry
 }
 
 // line is a list of entries in order of due: what is added is never due before the
@@ -113,6 +117,43 @@ func (l *line) remove(e *entry) {
 	}
 	e.prev, e.next = nil, nil
 	l.size--
+}
+
+// roster is what one agent runs, in no order.
+type roster struct {
+	head *entry
+	size int
+}
+
+func (r *roster) add(e *entry) {
+	e.heldPrev, e.heldNext = nil, r.head
+	if r.head != nil {
+		r.head.heldPrev = e
+	}
+	r.head = e
+	r.size++
+}
+
+func (r *roster) remove(e *entry) {
+	if e.heldPrev != nil {
+		e.heldPrev.heldNext = e.heldNext
+	} else {
+		r.head = e.heldNext
+	}
+	if e.heldNext != nil {
+		e.heldNext.heldPrev = e.heldPrev
+	}
+	e.heldPrev, e.heldNext = nil, nil
+	r.size--
+}
+
+// all answers them, so that the roster may change while they are gone through.
+func (r *roster) all() []*entry {
+	out := make([]*entry, 0, r.size)
+	for e := r.head; e != nil; e = e.heldNext {
+		out = append(out, e)
+	}
+	return out
 }
 
 // deadlines is a heap of waiting tasks by deadline (container/heap).
