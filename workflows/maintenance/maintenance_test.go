@@ -107,6 +107,18 @@ func TestBadImagesRevert(t *testing.T) {
 	}
 }
 
+// A supply that died with its worker is made again, a bounded number of times.
+func TestSupplyIsMadeAgain(t *testing.T) {
+	// The window beside the last supply may have been measured before it.
+	for supplies, outcome := range map[int]runbook.Outcome{0: runbook.Succeeded, supplyRounds - 1: runbook.Succeeded, supplyRounds + 1: runbook.Reverted} {
+		w := newWorld(t)
+		w.thirsty = supplies
+		report, err := w.run(RollingRestart.Name, RollingRestartInput{})
+		require.Equal(t, outcome == runbook.Succeeded, err == nil)
+		require.Equal(t, outcome, report.Outcome, report.Reason)
+	}
+}
+
 // TestEveryActMayFail plants a final failure at each act of a roll in turn: the run
 // ends reverted with the world as it was, or, once the old replicas begin to go,
 // failed with everybody served.

@@ -41,6 +41,7 @@ type world struct {
 	taken      map[string]bool
 	draining   map[string]bool
 	served     int
+	thirsty    int // supplies without which no request reaches a replica
 	breaches   []string
 	acts       []string
 
@@ -324,7 +325,7 @@ func (w *world) bindProxy(r runbook.Registry) {
 		switch {
 		case w.errors5xx:
 			m.Address.Failed = 50
-		case w.silent:
+		case w.silent, w.served < w.thirsty:
 			m.Address.Requests = 0
 		}
 		return m, nil
