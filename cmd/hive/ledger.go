@@ -95,6 +95,11 @@ func (e *environment) ledgerShow(ctx context.Context, where string, q audit.Quer
 		return printJSON(e.out, append([]audit.Row{}, rows...))
 	}
 	if len(rows) == 0 {
+		if q.Procedure != "" { // asked only now: the ledger remembers also what this hive does not know
+			if _, err := find(procedures, q.Procedure); err != nil {
+				return err
+			}
+		}
 		_, err := fmt.Fprintln(e.out, "no row of the ledger is like that")
 		return err
 	}

@@ -52,6 +52,11 @@ func TestLedgerVerbs(t *testing.T) {
 	require.Contains(t, out, "no row of the ledger is like that")
 	_, out, _ = ask("show", "--output", "json")
 	require.JSONEq(t, "[]", out)
+	code, _, said := ask("show", "--procedure", "WeeklyMaintenence")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, said, `no procedure "WeeklyMaintenence"`)
+	code, _, _ = ask("show", "--procedure", "WeeklyMaintenance")
+	require.Equal(t, exitOK, code)
 
 	// A row of somebody who has not the key.
 	conn, err := pgx.Connect(t.Context(), owner)

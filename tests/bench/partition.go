@@ -23,9 +23,9 @@ const (
 	partitionBatch    = 500 // tasks a call, as the peers are given them
 	partitionCallers  = 8
 	partitionFor      = 5 * time.Second
-	partitionRate     = 20_000 // tasks/s, the bar's
+	partitionRate     = 20_000                 // tasks/s, the bar's
 	partitionEvery    = 500 * time.Microsecond // ten tasks a call
-	partitionPayload  = 128 // bytes
+	partitionPayload  = 128                    // bytes
 	archiveTick       = 20 * time.Millisecond
 )
 

@@ -51,16 +51,15 @@ func main() {
 	})
 	flag.Parse()
 	parts := strings.Split(part, ",")
-	wrong := slices.ContainsFunc(parts, func(p string) bool { return p != "engine" && p != "steps" && p != "random" })
-	if flag.NArg() > 0 || c.Benches < 1 || c.Benches > 9 || wrong {
-		fmt.Fprintf(os.Stderr, "chaos: unexpected argument %q, a number of benches that is none of 1 to 9, or a part that is none of engine, steps, random; see --help\n", flag.Arg(0))
+	if only != "" {
+		c.Only = strings.Split(only, ",")
+	}
+	if err := wrong(flag.Args(), parts, c); err != nil {
+		fmt.Fprintf(os.Stderr, "chaos: %v; see --help\n", err)
 		os.Exit(2)
 	}
 	// The file is begun anew by a call that does everything.
 	fresh := !c.All && len(parts) == 3 && only == "" && c.Step == "" && c.Point == ""
-	if only != "" {
-		c.Only = strings.Split(only, ",")
-	}
 	if c.All {
 		c.Limit = 0
 	}
@@ -72,12 +71,64 @@ func main() {
 	}
 }
 
+// wrong refuses a call before anything is made or killed.
+func wrong(args, parts []string, c matrix.Config) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	if c.Benches < 1 || c.Benches > 9 {
+		return fmt.Errorf("--benches is %d: want 1 to 9", c.Benches)
+	}
+	known := []string{"engine", "steps", "random"}
+	for _, p := range parts {
+		if !slices.Contains(known, p) {
+			return fmt.Errorf("--part names %q: want some of %s, for example --part steps", p, strings.Join(known, ", "))
+		}
+	}
+	var scenarios []string
+	for _, s := range matrix.Scenarios {
+		scenarios = append(scenarios, s.Name)
+	}
+	for _, name := range c.Only {
+		if !slices.Contains(scenarios, name) {
+			return fmt.Errorf("--only names %q: want some of these, with commas between them: %s", name, strings.Join(scenarios, ", "))
+		}
+	}
+	return nil
+}
+
+// alone refuses a second kit in the same project: each would kill what the other
+// measures. The engine's part calls this program again, in a namespace, and is the
+// same kit.
+func alone(dir string) (release func(), err error) {
+	if os.Getenv(bench.HostEngine) != "" {
+		return func() {}, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, "lock")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another chaos kit is at work in this project (it holds %s): wait until it has ended: %w", path, err), file.Close())
+	}
+	return func() { _ = file.Close() }, nil
+}
+
 func run(ctx context.Context, dir string, parts []string, fresh bool, c matrix.Config, w whole.Config) error {
 	root, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
 	c.Dir, c.File, c.Out = filepath.Join(root, "out", "chaos"), filepath.Join(root, "out", "chaos.json"), os.Stdout
+	release, err := alone(c.Dir)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if c.Commit, err = commit(ctx, root); err != nil {
 		return err
 	}
