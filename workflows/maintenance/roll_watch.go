@@ -19,8 +19,8 @@ const (
 	// supplyMargin times the wanted number are sent, because a proxy spreads them over
 	// all replicas and a queue over all workers.
 	supplyMargin = 2
-	// supplyRounds is how often it sends them anew while a window lacks requests: a
-	// worker that dies in the middle takes the rest of what it was sending with it.
+	// supplyRounds is how often it sends them while they are not enough: a worker that
+	// dies in the middle takes the rest of what it was sending with it.
 	supplyRounds = 3
 )
 
@@ -62,14 +62,26 @@ func (s *roll) awaited(ctx workflow.Context, m member, step, none string, look f
 		return err
 	}
 	s.run.Note(step, m.name, none+" from users, so the probe sends some")
-	err = flow.Together(ctx, 0,
-		func(ctx workflow.Context) error { return s.supply(ctx, m, 1) },
-		func(ctx workflow.Context) (err error) { met, err = look(ctx); return err })
+	met, err = s.supplied(ctx, m, 1, look)
 	if err == nil && !met {
 		s.run.Fail(step, m.name, none)
 		return fmt.Errorf("inconclusive: %s: %s, neither by users nor by the probe", m.name, none)
 	}
 	return err
+}
+
+// supplied sends requests and looks at the same time whether they are enough, and
+// again while they are not.
+func (s *roll) supplied(ctx workflow.Context, m member, wanted int, look func(workflow.Context) (bool, error)) (enough bool, err error) {
+	for range supplyRounds {
+		err = flow.Together(ctx, 0,
+			func(ctx workflow.Context) error { return s.supply(ctx, m, wanted) },
+			func(ctx workflow.Context) (err error) { enough, err = look(ctx); return err })
+		if err != nil || enough {
+			break
+		}
+	}
+	return enough, err
 }
 
 // supply sends requests through the proxy until the replica's share of them is
@@ -101,16 +113,11 @@ func (s *roll) monitor(ctx workflow.Context, m member) error {
 	if err != nil {
 		return err
 	}
-	for range supplyRounds {
-		if !verdict.Inconclusive {
-			break
-		}
-		err = flow.Together(ctx, 0,
-			func(ctx workflow.Context) error { return s.supply(ctx, m, s.run.Policy.Rolling.MinRequests) },
-			func(ctx workflow.Context) (err error) {
-				verdict, err = s.window(ctx, m, since, runbook.Duration(supplyFor+time.Second))
-				return err
-			})
+	if verdict.Inconclusive {
+		_, err = s.supplied(ctx, m, s.run.Policy.Rolling.MinRequests, func(ctx workflow.Context) (bool, error) {
+			verdict, err = s.window(ctx, m, since, runbook.Duration(supplyFor+time.Second))
+			return !verdict.Inconclusive, err
+		})
 		if err != nil {
 			return err
 		}

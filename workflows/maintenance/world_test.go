@@ -316,7 +316,11 @@ func (w *world) bindProxy(r runbook.Registry) {
 	traffic := func(context.Context, runbook.WatchTrafficInput) (runbook.TrafficSeen, error) {
 		return runbook.TrafficSeen{Met: true, Requests: 1}, nil
 	}
-	runbook.AwaitTraffic.Bind(r, traffic)
+	runbook.AwaitTraffic.Bind(r, func(context.Context, runbook.WatchTrafficInput) (runbook.TrafficSeen, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return runbook.TrafficSeen{Met: w.served >= w.thirsty, Requests: 1}, nil
+	})
 	runbook.AwaitQuiet.Bind(r, traffic)
 	runbook.MeasureWindow.Bind(r, func(context.Context, runbook.MeasureWindowInput) (runbook.WindowMeasure, error) {
 		w.mu.Lock()
