@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 )
 
@@ -73,6 +75,13 @@ func TestFullRedis(t *testing.T) {
 	var conflict *ConflictError
 	require.ErrorAs(t, again[0].Err, &conflict)
 
+	// Its state is the archive's to tell: while that is away nothing is made up.
+	s := &service{machine: m, archive: awayArchive{}, metrics: newMetrics(prometheus.NewRegistry(), func(string) {}), log: slog.Default()}
+	_, _, err = s.submit(t.Context(), draft("k0", func(d *Draft) { d.Payload = bytes.Repeat([]byte{1}, 64<<10) }))
+	var unknown *BusyError
+	require.ErrorAs(t, err, &unknown)
+	require.ErrorContains(t, err, "the key names a task that cannot be read now")
+
 	fill(t, m, 90)
 	bodies, whole, err = m.Evict(t.Context(), 15)
 	require.NoError(t, err)
@@ -80,6 +89,13 @@ func TestFullRedis(t *testing.T) {
 	left, err := m.redis.Exists(t.Context(), m.prefix+"key:k0", m.prefix+"task:"+ids[14], m.prefix+"task:"+ids[15]).Result()
 	require.NoError(t, err)
 	require.Equal(t, int64(1), left)
+}
+
+// awayArchive is a PostgreSQL that does not answer.
+type awayArchive struct{}
+
+func (awayArchive) Find(context.Context, string) (*Task, error) {
+	return nil, unavailable("archive", context.DeadlineExceeded)
 }
 
 // Full or not: what was accepted is executed, finished, given back and archived.

@@ -42,6 +42,9 @@ func (s *service) submit(ctx context.Context, d *Draft) (*Task, bool, error) {
 		return nil, false, out[0].Err
 	}
 	task, err := s.get(ctx, out[0].TaskID)
+	if err != nil && out[0].Duplicate {
+		return nil, true, unavailable("the key names a task that cannot be read now", err)
+	}
 	if err != nil {
 		// It is stored; only its newest state could not be read.
 		s.log.Warn("read after submit failed", "task", out[0].TaskID, "error", err)

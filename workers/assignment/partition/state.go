@@ -2,73 +2,10 @@ package partition
 
 import (
 	"container/heap"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/leanvibe/hive/workers/assignment/matcher"
 )
-
-// Limits bound a partition.
-type Limits struct {
-	// Tasks bounds those that wait and run, Finished those that are kept after.
-	Tasks, Finished int
-	Agents, Queues  int
-	// Lease is how long an execution is held after the agent was last heard of, Keep
-	// how long a finished task is kept.
-	Lease, Keep time.Duration
-	// Aging is how much earlier a task counts as having arrived for each step of priority.
-	Aging time.Duration
-}
-
-// DefaultLimits are those that the shipped stack runs with.
-func DefaultLimits() Limits {
-	return Limits{
-		Tasks: 1_000_000, Finished: 200_000, Agents: 100_000, Queues: 1024,
-		Lease: 10 * time.Second, Keep: time.Hour, Aging: 10 * time.Second,
-	}
-}
-
-func (l Limits) validate() error {
-	for _, f := range []struct {
-		name    string
-		got     int64
-		example string
-	}{
-		{"Finished", int64(l.Finished), "200000"}, {"Lease", int64(l.Lease), "10s"},
-		{"Keep", int64(l.Keep), "1h"},
-	} {
-		if f.got < 1 {
-			return fmt.Errorf("limit %s is %d: expected more than 0, for example %s", f.name, f.got, f.example)
-		}
-	}
-	return nil
-}
-
-// A Sink is an agent's stream. It is told what is durable, and must not block.
-type Sink interface {
-	// Assign hands executions to the agent.
-	Assign([]Assignment)
-	// Replaced says that the agent has attached again elsewhere.
-	Replaced()
-}
-
-// An Assignment is an execution for an agent.
-type Assignment struct {
-	Execution
-	Queue, Handler string
-	Priority       int
-	Deadline       int64 // Unix µs, 0: none
-	Payload        []byte
-}
-
-// A delivery is an assignment and where it goes once it is durable.
-type delivery struct {
-	to Sink
-	Assignment
-}
 
 // agent is an agent that is attached, or that holds executions without being so.
 type agent struct {
@@ -112,41 +49,6 @@ type State struct {
 	ready   bool   // false while it is restored
 }
 
-// Changes is what has been decided and is not durable yet: records, and what to tell
-// whom once they are.
-type Changes struct {
-	w          writer
-	ends       []int // of each record in w.buf
-	deliveries []delivery
-	finished   []TaskID
-}
-
-// records answers the encoded records; they share the memory of c.
-func (c *Changes) records() [][]byte {
-	out := make([][]byte, len(c.ends))
-	from := 0
-	for i, end := range c.ends {
-		out[i] = c.w.buf[from:end:end]
-		from = end
-	}
-	return out
-}
-
-func (c *Changes) seal() { c.ends = append(c.ends, len(c.w.buf)) }
-
-// reset empties c and keeps its memory.
-func (c *Changes) reset() {
-	clear(c.deliveries)
-	c.w.buf, c.ends, c.deliveries, c.finished = c.w.buf[:0], c.ends[:0], c.deliveries[:0], c.finished[:0]
-}
-
-// take answers what was decided since the last take; spare is filled next.
-func (s *State) take(spare *Changes) *Changes {
-	out := s.changes
-	s.changes = spare
-	return out
-}
-
 // NewState answers an empty State. Apply what the journal holds, then call Ready.
 func NewState(limits Limits) (*State, error) {
 	if err := limits.validate(); err != nil {
@@ -179,24 +81,6 @@ func (s *State) needs(names []string) (matcher.Set, error) {
 		set = set.With(c)
 	}
 	return set, nil
-}
-
-// busy gives a bound of the matcher the words of a caller.
-func (s *State) busy(err error, names []string) error {
-	asked := "[" + strings.Join(names, " ") + "]"
-	switch {
-	case errors.Is(err, matcher.ErrTooManyTasks):
-		return &BusyError{fmt.Sprintf("%d tasks wait or run, the most that this partition keeps", s.limits.Tasks), 5 * time.Second}
-	case errors.Is(err, matcher.ErrTooManyAgents):
-		return &BusyError{fmt.Sprintf("%d agents are attached, the most that this partition serves", s.limits.Agents), time.Minute}
-	case errors.Is(err, matcher.ErrTooManyShapes):
-		return &BusyError{fmt.Sprintf("%d different capability sets are in use, the most that are served; %s would be one more", matcher.MaxShapes, asked), 10 * time.Second}
-	case errors.Is(err, matcher.ErrTooManyCapabilities):
-		return &BusyError{fmt.Sprintf("%d different capabilities are known, the most that are served; %s has one more", matcher.MaxCapabilities, asked), time.Minute}
-	case errors.Is(err, matcher.ErrTooManyQueues):
-		return &BusyError{fmt.Sprintf("%d queues exist, the most that this partition serves", s.limits.Queues), time.Minute}
-	}
-	return err
 }
 
 // queue answers a queue by name, a new one if it is the first time.
@@ -305,110 +189,6 @@ func (s *State) forget(e *entry) {
 	if e.Key != "" && s.keys[keyOf(&e.Draft)] == e {
 		delete(s.keys, keyOf(&e.Draft))
 	}
-}
-
-// Apply changes the state as one record of the journal says. Only before Ready.
-func (s *State) Apply(record []byte) error {
-	ev, err := decode(record)
-	if err != nil {
-		return err
-	}
-	switch ev.kind {
-	case kindSubmitted, kindWhole:
-		return s.applyNew(&ev)
-	case kindCounters:
-		q, err := s.queue(ev.stats.Queue)
-		if err != nil {
-			return err
-		}
-		waiting, running := q.stats.Waiting, q.stats.Running
-		q.stats = ev.stats
-		q.stats.Waiting, q.stats.Running = waiting, running
-		return nil
-	}
-	e := s.tasks[ev.id]
-	if e == nil {
-		return fmt.Errorf("it speaks of task %s, which no record before it has submitted", ev.id)
-	}
-	switch ev.kind {
-	case kindStarted:
-		if e.Phase != Waiting || int(ev.attempt) != e.Attempt+1 {
-			return fmt.Errorf("attempt %d of task %s, which is %s after attempt %d", ev.attempt, ev.id, e.Phase, e.Attempt)
-		}
-		s.start(e, ev.at, int(ev.attempt), ev.agent)
-	case kindEnded:
-		if e.Phase.Finished() || phaseNames[ev.phase] == "" || ev.phase == Running {
-			return fmt.Errorf("task %s, which is %s, would be %s", ev.id, e.Phase, ev.phase)
-		}
-		ev.body = slices.Clone(ev.body)
-		s.end(e, &ev)
-	case kindForgotten:
-		if !e.Phase.Finished() {
-			return fmt.Errorf("task %s is forgotten while it is %s", ev.id, e.Phase)
-		}
-		s.forget(e)
-	}
-	return nil
-}
-
-func (s *State) applyNew(ev *event) error {
-	t := *ev.whole
-	if s.tasks[t.ID] != nil || phaseNames[t.Phase] == "" {
-		return fmt.Errorf("task %s is submitted a second time, or in phase %d", t.ID, t.Phase)
-	}
-	t.Payload, t.Result = slices.Clone(t.Payload), slices.Clone(t.Result)
-	q, err := s.queue(t.Queue)
-	if err != nil {
-		return err
-	}
-	if ev.kind == kindSubmitted {
-		q.stats.Submitted++
-	}
-	e := s.insert(t)
-	if t.Phase == Running {
-		e.Phase = Waiting // start moves it
-		q.stats.moved(Running, Waiting)
-		s.start(e, t.Started, t.Attempt, t.Agent)
-		q.stats.Executions--
-	}
-	return nil
-}
-
-// Ready fills the matcher with what was restored, in order of arrival, and grants
-// every execution a fresh lease from now on (Unix µs).
-func (s *State) Ready(now int64) error {
-	s.ready = true
-	s.changes.reset()
-	all := make([]*entry, 0, len(s.tasks))
-	for _, e := range s.tasks {
-		all = append(all, e)
-	}
-	slices.SortFunc(all, func(a, b *entry) int {
-		if c := a.Submitted - b.Submitted; c != 0 {
-			return int(max(-1, min(1, c)))
-		}
-		return slices.Compare(a.ID[:], b.ID[:])
-	})
-	for _, e := range all {
-		s.link(e, now)
-		if e.Phase.Finished() {
-			continue
-		}
-		spec, err := s.spec(&e.Task)
-		if err != nil {
-			return fmt.Errorf("task %s: %w", e.ID, err)
-		}
-		if e.Phase == Running {
-			e.handle, err = s.matcher.SubmitRunning(spec)
-		} else {
-			e.handle, _, err = s.matcher.Submit(spec, nil)
-		}
-		if err != nil {
-			return fmt.Errorf("task %s: %w: raise the limits to what they were when it was submitted", e.ID, err)
-		}
-		s.index(e)
-	}
-	return nil
 }
 
 // spec is the task as the matcher is told of it.

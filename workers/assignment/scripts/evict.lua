@@ -4,10 +4,10 @@
 -- stays known by its idempotency key, and is read from the archive. Answers how many
 -- bodies and how many tasks went.
 local most, bodies_from, whole_from, keep = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local archived, stubs = P .. 'archived', P .. 'stubs'
+local archived, bodiless = P .. 'archived', P .. 'bodiless'
 local gone = '(' .. int(now - keep * 1000)
 redis.call('ZREMRANGEBYSCORE', archived, '-inf', gone)
-redis.call('ZREMRANGEBYSCORE', stubs, '-inf', gone)
+redis.call('ZREMRANGEBYSCORE', bodiless, '-inf', gone)
 local memory = redis.call('INFO', 'memory')
 local max = tonumber(string.match(memory, '\nmaxmemory:(%d+)'))
 if max == 0 then return {0, 0} end
@@ -25,7 +25,7 @@ local function drop(set)
 end
 
 if full >= whole_from then
-  drop(stubs)
+  drop(bodiless)
   if whole < most then drop(archived) end
 elseif full >= bodies_from then
   local old = redis.call('ZRANGE', archived, 0, most - 1, 'WITHSCORES')
@@ -38,7 +38,7 @@ elseif full >= bodies_from then
     redis.call('ZREM', archived, old[i])
     if #fields > 0 then
       redis.call('HDEL', task, unpack(fields))
-      redis.call('ZADD', stubs, old[i + 1], old[i])
+      redis.call('ZADD', bodiless, old[i + 1], old[i])
     end
     bodies = bodies + 1
   end

@@ -16,7 +16,7 @@
 --   stats:<queue>  hash   counters, changed only together with what they count
 --   finished       zset   finished tasks not archived yet -> finish time
 --   archived       zset   archived tasks that are kept whole -> when they were archived
---   stubs          zset   archived tasks of which only id, key, digest and queue are kept -> the same
+--   bodiless       zset   archived tasks of which only id, key, digest and queue are kept -> the same
 --   events         shard channel: t:<shape> a task waits, a:<agent> look at this agent, d:<id> a task finished
 local P = KEYS[1]
 local clock = redis.call('TIME')
