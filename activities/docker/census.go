@@ -15,16 +15,27 @@ import (
 )
 
 // TakeCensus answers runbook.TakeCensus. One-off containers (`docker compose run`,
-// hooks) are somebody's session and no replica, so they are not counted.
+// hooks) are somebody's session and no replica, so they are not counted. Where the
+// engine has stopped checking a container, its own check is run here.
 func (h Hand) TakeCensus(ctx context.Context, in runbook.CensusInput) (runbook.Census, error) {
-	out := runbook.Census{Containers: []runbook.Container{}}
+	var out runbook.Census
 	all, err := h.inspectAll(ctx, in.Project, container.ListOptions{All: true})
 	if err != nil {
 		return out, err
 	}
-	for _, c := range all {
-		out.Containers = append(out.Containers, counted(c))
+	out.Containers = make([]runbook.Container, len(all))
+	var asking errgroup.Group
+	asking.SetLimit(atOnce)
+	for i, c := range all {
+		out.Containers[i] = counted(c)
+		if out.Containers[i].Health == runbook.HealthSilent {
+			asking.Go(func() error {
+				h.ask(ctx, c, &out.Containers[i])
+				return nil
+			})
+		}
 	}
+	_ = asking.Wait() // ask answers no error: what cannot be asked stays silent
 	sort.Slice(out.Containers, func(i, j int) bool {
 		a, b := out.Containers[i], out.Containers[j]
 		if a.Service != b.Service {
@@ -105,6 +116,15 @@ func counted(c container.InspectResponse) runbook.Container {
 	health, silent := verdictOf(c.State, c.Config.Healthcheck, time.Now())
 	out.Health, out.HealthSilent = health, runbook.Duration(silent.Truncate(time.Second))
 	return out
+}
+
+// ask runs the check that the engine no longer runs: who passes it is healthy now,
+// and HealthSilent still tells that the engine does not look.
+func (h Hand) ask(ctx context.Context, c container.InspectResponse, out *runbook.Container) {
+	own := OwnCheck{API: h.API}
+	if own.Unhealthy(ctx, c) == "" {
+		out.Health = container.Healthy
+	}
 }
 
 // numberOf is the replica's number, 0 where a foreign container has none.

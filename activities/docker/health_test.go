@@ -86,6 +86,16 @@ func TestAwaitHealthyBeforeTheEngineHasJudged(t *testing.T) {
 	require.True(t, h.Healthy, h.Why)
 	require.GreaterOrEqual(t, h.Took.D(), time.Second, "it had to hold")
 
+	full, err := b.api.ContainerInspect(b.ctx, patient.ID)
+	require.NoError(t, err)
+	b.run(patient.ID, "untouch", "/tmp/ready")
+	silent := runbook.Container{Health: runbook.HealthSilent, HealthSilent: runbook.Duration(time.Minute)}
+	b.hand.ask(b.ctx, full, &silent)
+	require.Equal(t, runbook.HealthSilent, silent.Health, "a census must not call well what does not pass")
+	b.run(patient.ID, "touch", "/tmp/ready")
+	b.hand.ask(b.ctx, full, &silent)
+	require.Equal(t, container.Healthy, silent.Health)
+
 	hanging := b.one(p, "hanging")
 	h = b.healthy(hanging, true, 0, 5*time.Second)
 	require.False(t, h.Healthy)

@@ -63,6 +63,9 @@ func onceCensus(svc runbook.Service, containers []runbook.Container) Check {
 	return v.check("census: "+svc.Name, seen)
 }
 
+// monitorDied is what an engine's silence on a container's health means, and the way out.
+const monitorDied = "the engine's health monitor of it has died; restarting the container brings it back"
+
 func judgeContainer(v *verdict, svc runbook.Service, c runbook.Container, image string) {
 	if c.State != "running" {
 		v.add(runbook.Warning, leftover(c))
@@ -70,12 +73,13 @@ func judgeContainer(v *verdict, svc runbook.Service, c runbook.Container, image 
 	}
 	switch {
 	case c.Health == runbook.HealthSilent:
-		v.add(runbook.NoData, fmt.Sprintf("%s has not been checked for %s: the engine's health monitor of it has died; restarting the container brings it back",
-			c.Name, c.HealthSilent))
+		v.add(runbook.NoData, fmt.Sprintf("%s has not been checked for %s, and does not pass its own check now: %s", c.Name, c.HealthSilent, monitorDied))
 	case svc.HasHealthcheck && c.Health == "starting":
 		v.add(runbook.Warning, c.Name+" is starting")
 	case svc.HasHealthcheck && c.Health != "healthy":
 		v.add(runbook.Critical, c.Name+" is "+or(c.Health, "without a health verdict"))
+	case c.HealthSilent > 0:
+		v.add(runbook.Warning, fmt.Sprintf("%s passes its own check, but the engine has not run it for %s: %s", c.Name, c.HealthSilent, monitorDied))
 	}
 	if c.OOMKilled {
 		v.add(runbook.Warning, c.Name+" was killed for memory")

@@ -62,6 +62,8 @@ func TestCensus(t *testing.T) {
 		"a verdict that nobody renews": {change(func(c *runbook.Container) {
 			c.Health, c.HealthSilent = runbook.HealthSilent, runbook.Duration(90*time.Second)
 		}), runbook.NoData, "has not been checked for 1m30s"},
+		"the engine is silent, its own check passes": {change(func(c *runbook.Container) { c.HealthSilent = runbook.Duration(90 * time.Second) }), runbook.Warning,
+			"passes its own check, but the engine has not run it for 1m30s"},
 		"no health verdict": {change(func(c *runbook.Container) { c.Health = "" }), runbook.Critical, "without a health verdict"},
 		"other config":      {change(func(c *runbook.Container) { c.ConfigHash = "x" }), runbook.Warning, "another compose file; RollingRestart"},
 		"other image":       {change(func(c *runbook.Container) { c.ImageID = "sha256:2" }), runbook.Warning, "does not run what hub:2.0 names"},

@@ -15,8 +15,10 @@ type Container struct {
 	Image   string `json:"image"`
 	ImageID string `json:"imageId"`
 	// State is the engine's word (running, exited, created, …); Health is healthy,
-	// unhealthy, starting, "" where there is no HEALTHCHECK, or HealthSilent: then
-	// nobody has run the check for HealthSilent, which is longer than it may take.
+	// unhealthy, starting, "" where there is no HEALTHCHECK, or HealthSilent. The
+	// duration HealthSilent is how long the engine has not run the check, 0 while it
+	// does; such a container is healthy if it passes the check when the census runs
+	// it, else its health is HealthSilent.
 	State        string    `json:"state"`
 	Health       string    `json:"health,omitempty"`
 	HealthSilent Duration  `json:"healthSilent,omitempty"`
@@ -32,7 +34,8 @@ type Container struct {
 	LogLimited bool `json:"logLimited"`
 }
 
-// HealthSilent is the health of a container whose last verdict nobody renews.
+// HealthSilent is the health of a container whose last verdict nobody renews, and
+// which does not pass its own check now.
 const HealthSilent = "silent"
 
 // CensusInput names the project to count.
