@@ -75,12 +75,12 @@ func loadPartition(ctx context.Context, say func(string, ...any)) ([]Row, error)
 	over := make(chan error, 1)
 	go func() { over <- b.p.Run(ctx) }()
 	for i := range partitionAgents {
-		s := &benchAgent{wake: make(chan struct{}, 1)}
 		name := fmt.Sprint("agent-", i)
-		if _, err := b.p.Attach(ctx, partition.AgentSpec{ID: name, Capacity: partitionCapacity}, nil, s); err != nil {
+		s := &benchAgent{name: name, wake: make(chan struct{}, 1)}
+		if _, err := b.p.Seat(ctx, []partition.Seating{{AgentSpec: partition.AgentSpec{ID: name, Capacity: partitionCapacity}, Slots: partitionCapacity, Sink: s}}); err != nil {
 			return nil, err
 		}
-		go s.work(ctx, b, name)
+		go s.work(ctx, b)
 	}
 	go b.archive(ctx)
 	say("saturated: %d callers, batches of %d tasks of %d bytes, %d agents, %s", partitionCallers, partitionBatch, partitionPayload, partitionAgents, partitionFor)
@@ -228,6 +228,7 @@ func (b *partitionBench) archive(ctx context.Context) {
 
 // benchAgent reports what it is given as done, all of it in one call.
 type benchAgent struct {
+	name string
 	mu   sync.Mutex
 	got  []partition.Report
 	wake chan struct{}
@@ -237,7 +238,7 @@ type benchAgent struct {
 func (a *benchAgent) Assign(list []partition.Assignment) {
 	a.mu.Lock()
 	for _, as := range list {
-		a.got = append(a.got, partition.Report{Execution: as.Execution, Result: as.Payload})
+		a.got = append(a.got, partition.Report{Agent: a.name, Execution: as.Execution, Result: as.Payload})
 	}
 	a.mu.Unlock()
 	select {
@@ -249,7 +250,19 @@ func (a *benchAgent) Assign(list []partition.Assignment) {
 // Replaced never happens: each agent attaches once.
 func (a *benchAgent) Replaced() {}
 
-func (a *benchAgent) work(ctx context.Context, b *partitionBench, name string) {
+// Wanted is of no use to an agent whose slots are all here.
+func (a *benchAgent) Wanted(bool) {}
+
+// Seated, Ended and Granted are of no use either.
+func (a *benchAgent) Seated([]partition.Execution) {}
+
+// Ended is of no use.
+func (a *benchAgent) Ended(partition.Execution) {}
+
+// Granted is of no use.
+func (a *benchAgent) Granted(int) {}
+
+func (a *benchAgent) work(ctx context.Context, b *partitionBench) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -260,7 +273,7 @@ func (a *benchAgent) work(ctx context.Context, b *partitionBench, name string) {
 		reports := a.got
 		a.got = nil
 		a.mu.Unlock()
-		verdicts, err := b.p.Report(ctx, name, reports)
+		verdicts, err := b.p.Report(ctx, reports)
 		if err != nil && ctx.Err() == nil {
 			b.fail(err)
 			return

@@ -21,17 +21,18 @@ var (
 	flipScript     = load("flip")
 )
 
-// load reads an embedded script behind what all share; a missing one is a mistake of the build.
+// load makes a script of an embedded one behind what all share; a missing one is a mistake of the build.
 func load(name string) *redis.Script {
+	return redis.NewScript(read("told") + read(name))
+}
+
+// read answers an embedded script's text.
+func read(name string) string {
 	b, err := scriptFiles.ReadFile("scripts/" + name + ".lua")
 	if err != nil {
 		panic(fmt.Sprintf("embedded script: %v", err))
 	}
-	told, err := scriptFiles.ReadFile("scripts/told.lua")
-	if err != nil {
-		panic(fmt.Sprintf("embedded script: %v", err))
-	}
-	return redis.NewScript(string(told) + string(b))
+	return string(b)
 }
 
 const (

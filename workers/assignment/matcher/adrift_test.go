@@ -24,11 +24,11 @@ func TestAdrift(t *testing.T) {
 	require.Empty(t, out)
 	require.Equal(t, 2, m.Stats().Running)
 
-	agent, out, err := m.Reattach(matcher.Set{}, 2, []matcher.TaskID{found}, nil)
+	agent, out, err := m.Reattach(matcher.Set{}, 2, []matcher.TaskID{found}, false, nil)
 	require.NoError(t, err)
 	require.Equal(t, []matcher.Assignment{{Task: waits, Agent: agent}}, out, "one of two slots was taken")
 	for task, want := range map[matcher.TaskID]error{waits: matcher.ErrBound, found: matcher.ErrBound, 99: matcher.ErrNoTask} {
-		_, _, err = m.Reattach(matcher.Set{}, 2, []matcher.TaskID{task}, nil)
+		_, _, err = m.Reattach(matcher.Set{}, 2, []matcher.TaskID{task}, false, nil)
 		require.ErrorIs(t, err, want)
 	}
 
@@ -45,7 +45,7 @@ func TestAdrift(t *testing.T) {
 
 	// More than its capacity: it keeps them and gets nothing new.
 	require.NoError(t, m.RemoveAgent(agent))
-	agent, out, err = m.Reattach(matcher.Set{}, 1, []matcher.TaskID{other, waits}, nil)
+	agent, out, err = m.Reattach(matcher.Set{}, 1, []matcher.TaskID{other, waits}, false, nil)
 	require.NoError(t, err)
 	require.Empty(t, out)
 	out, err = m.Finish(other, nil)

@@ -178,13 +178,13 @@ func (m *Matcher) agent(id AgentID) (*agent, error) {
 
 // AddAgent attaches an agent and gives it waiting tasks.
 func (m *Matcher) AddAgent(skills Set, capacity int, out []Assignment) (AgentID, []Assignment, error) {
-	return m.Reattach(skills, capacity, nil, out)
+	return m.Reattach(skills, capacity, nil, false, out)
 }
 
 // Reattach attaches an agent that still runs tasks, whose former agent was removed,
-// and gives it waiting ones as far as those leave it room. Where they are more than
-// its capacity it keeps them and gets nothing new until it is below.
-func (m *Matcher) Reattach(skills Set, capacity int, holds []TaskID, out []Assignment) (AgentID, []Assignment, error) {
+// and gives it waiting ones as far as those leave it room, unless it is paused. Where
+// they are more than its capacity it keeps them and gets nothing new until it is below.
+func (m *Matcher) Reattach(skills Set, capacity int, holds []TaskID, paused bool, out []Assignment) (AgentID, []Assignment, error) {
 	if err := inRange("capacity", int64(capacity), 1, MaxCapacity, "4"); err != nil {
 		return 0, out, err
 	}
@@ -209,7 +209,7 @@ func (m *Matcher) Reattach(skills Set, capacity int, holds []TaskID, out []Assig
 		m.agents = append(m.agents, agent{})
 	}
 	a := &m.agents[i]
-	*a = agent{generation: a.generation + 1, capacity: uint16(capacity), skill: uint16(skill), load: uint16(len(holds)), present: true}
+	*a = agent{generation: a.generation + 1, capacity: uint16(capacity), skill: uint16(skill), load: uint16(len(holds)), present: true, paused: paused}
 	p := &m.pools[skill]
 	p.grow(capacity)
 	p.agents++
@@ -281,6 +281,27 @@ func (m *Matcher) SetPaused(id AgentID, paused bool, out []Assignment) ([]Assign
 	a.paused = paused
 	m.enlist(id.Slot())
 	return m.fill(id.Slot(), out), nil
+}
+
+// Wanted tells whether a task waits that the agent could do, if it had a slot.
+func (m *Matcher) Wanted(id AgentID) bool {
+	a, err := m.agent(id)
+	if err != nil || m.stats.Waiting == 0 {
+		return false
+	}
+	fits := m.skills.fits[a.skill]
+	for i := range m.queues {
+		q := &m.queues[i]
+		if q.waiting == 0 {
+			continue
+		}
+		for w := range min(len(q.needs), len(fits)) {
+			if fits[w]&q.needs[w] != 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Load returns how many tasks an agent holds.

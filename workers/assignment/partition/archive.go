@@ -1,42 +1,82 @@
 package partition
 
+// archivedMost bounds the ids in one record.
+const archivedMost = 4096
+
+// offer is a finished task as Unarchived has answered it.
+type offer struct {
+	*entry
+	finished int64
+}
+
 // Unarchived answers up to most finished tasks that the archive has not confirmed,
 // oldest first.
 func (s *State) Unarchived(most int) []Task {
-	list := s.unarchived[:min(most, len(s.unarchived))]
-	out := make([]Task, len(list))
-	for i, e := range list {
-		out[i] = e.Task
+	s.offered = s.offered[:0]
+	out := make([]Task, 0, min(most, len(s.unarchived)))
+	for _, e := range s.unarchived {
+		if len(out) == most {
+			break
+		}
+		if e.waitsForArchive() {
+			s.offered = append(s.offered, offer{e, e.Finished})
+			out = append(out, e.Task)
+		}
 	}
 	return out
 }
 
-// Archived confirms the first n of Unarchived. After a takeover the next owner offers
-// them again, as far as they are kept: the archive takes a task twice as once.
+// waitsForArchive is false for one that was put back since it was listed.
+func (e *entry) waitsForArchive() bool { return e.Phase.Finished() && !e.archived }
+
+// Archived confirms the first n of what Unarchived has answered last, and not what has
+// ended a second time since. The next owner knows it too.
 func (s *State) Archived(n int) {
-	n = min(n, len(s.unarchived))
-	for _, e := range s.unarchived[:n] {
-		e.archived = true
+	var ids []TaskID
+	for _, o := range s.offered[:min(n, len(s.offered))] {
+		if o.waitsForArchive() && o.Finished == o.finished {
+			o.archived = true
+			o.queue.stats.Archived++
+			ids = append(ids, o.ID)
+		}
 	}
-	clear(s.unarchived[:n])
-	s.unarchived = s.unarchived[n:]
-	if len(s.unarchived) == 0 {
+	clear(s.offered)
+	s.offered = s.offered[:0]
+	for len(ids) > 0 {
+		size := min(len(ids), archivedMost)
+		s.changes.w.archived(ids[:size])
+		s.changes.seal()
+		ids = ids[size:]
+	}
+	done := 0
+	for done < len(s.unarchived) && !s.unarchived[done].waitsForArchive() {
+		done++
+	}
+	clear(s.unarchived[:done])
+	if s.unarchived = s.unarchived[done:]; len(s.unarchived) == 0 {
 		s.unarchived = nil // gives the memory of the front back
 	}
 }
 
-// drop forgets finished tasks that are archived and old, or over the number kept.
+// drop forgets finished tasks that are archived and old, over the number kept, or in the way.
 func (s *State) drop(now int64, most int) (more bool) {
-	for n := 0; ; n++ {
-		e := s.kept.head
-		if e == nil || !e.archived || e.due > now && s.kept.size <= s.limits.Finished {
-			return false
-		}
-		if n == most {
-			return true
-		}
-		s.changes.w.forgotten(e.ID)
-		s.changes.seal()
-		s.forget(e)
+	budget := most
+	for e := s.kept.head; budget > 0 && e != nil && e.archived && (e.due <= now || s.kept.size > s.limits.Finished || s.tight()); e = s.kept.head {
+		s.dropOne(e)
+		budget--
 	}
+	for e := s.letters.head; budget > 0 && e != nil && e.archived && (s.letters.size > s.limits.DeadLetters || s.tight()); e = s.letters.head {
+		s.dropOne(e)
+		budget--
+	}
+	return budget == 0
+}
+
+// tight tells whether so much memory is taken that what the archive has goes early.
+func (s *State) tight() bool { return s.limits.Bytes > 0 && s.bytes > s.limits.Bytes/4*3 }
+
+func (s *State) dropOne(e *entry) {
+	s.changes.w.forgotten(e.ID)
+	s.changes.seal()
+	s.forget(e)
 }

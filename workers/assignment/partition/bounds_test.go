@@ -74,23 +74,52 @@ func TestState_Bounds(t *testing.T) {
 	})
 	t.Run("agents", func(t *testing.T) {
 		s := ready(t, func(l *Limits) { l.Agents = 1 })
-		_, err := s.Attach(1, AgentSpec{ID: "a", Capacity: 1}, nil, &hand{})
+		_, err := s.Seat(1, Seating{AgentSpec: AgentSpec{ID: "a", Capacity: 1}, Slots: 1, Sink: &hand{runs: map[Execution]bool{}}})
 		require.NoError(t, err)
-		_, err = s.Attach(1, AgentSpec{ID: "b", Capacity: 1}, nil, &hand{})
-		require.ErrorAs(t, err, &busy)
-		require.ErrorContains(t, err, "1 agents are attached")
+		refused, err := s.Seat(1, Seating{AgentSpec: AgentSpec{ID: "b", Capacity: 1}, Slots: 1, Sink: &hand{runs: map[Execution]bool{}}})
+		require.NoError(t, err)
+		require.ErrorAs(t, refused, &busy)
+		require.ErrorContains(t, refused, "1 agents are attached")
 		require.Len(t, s.Agents(), 1)
 	})
 	t.Run("the archive is away", func(t *testing.T) {
-		s := ready(t, func(l *Limits) { l.Finished = 1 })
+		s := ready(t, func(l *Limits) { l.Unarchived = 1 })
 		d := draft(nil)
 		require.NoError(t, s.Submit(1, d).Err)
 		require.NoError(t, s.Cancel(1, d.ID))
 		err := s.Submit(1, draft(nil)).Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "1 finished tasks wait for the archive")
-		s.Archived(1)
+		s.Archived(len(s.Unarchived(1)))
 		require.NoError(t, s.Submit(1, draft(nil)).Err)
+	})
+	t.Run("bodies", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Bytes = 6 << 20 })
+		require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Payload = make([]byte, 6<<20-taskSize) })).Err)
+		err := s.Submit(1, draft(func(d *Draft) { d.Payload = []byte("x") })).Err
+		require.ErrorAs(t, err, &busy)
+		require.ErrorContains(t, err, "6 MiB")
+	})
+	t.Run("the same submit again", func(t *testing.T) {
+		s := ready(t, nil)
+		d := draft(nil)
+		first := s.Submit(1, d)
+		require.NoError(t, first.Err)
+		require.Equal(t, first, s.Submit(1, d))
+		require.Equal(t, uint64(1), s.Stats()[0].Submitted)
+	})
+	t.Run("dead letters", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.DeadLetters = 1 })
+		for range 3 {
+			require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Deadline = 2 })).Err)
+		}
+		_, err := s.Tick(3, 10)
+		require.NoError(t, err)
+		require.Len(t, s.List(Page{Phase: Dead, Most: 10}), 3, "nothing is dropped before the archive has it")
+		s.Archived(len(s.Unarchived(10)))
+		_, err = s.Tick(1<<60, 10)
+		require.NoError(t, err)
+		require.Len(t, s.List(Page{Phase: Dead, Most: 10}), 1)
 	})
 	t.Run("a deadline that has passed", func(t *testing.T) {
 		require.ErrorIs(t, ready(t, nil).Submit(5, draft(func(d *Draft) { d.Deadline = 5 })).Err, ErrExpired)
@@ -109,14 +138,14 @@ func TestState_Bounds(t *testing.T) {
 // A late result is refused, each for its own reason; the last lost attempt is a dead letter.
 func TestState_LateResults(t *testing.T) {
 	s := ready(t, nil)
-	h := &hand{}
-	_, err := s.Attach(0, AgentSpec{ID: "a", Capacity: 1}, nil, h)
+	h := &hand{runs: map[Execution]bool{}}
+	_, err := s.Seat(0, Seating{AgentSpec: AgentSpec{ID: "a", Capacity: 1}, Slots: 1, Sink: h})
 	require.NoError(t, err)
 	d := draft(func(d *Draft) { d.MaxAttempts = 2 })
 	require.NoError(t, s.Submit(0, d).Err)
 	refused := func(agent string, attempt int, why string) {
 		t.Helper()
-		v, err := s.Report(1, agent, Report{Execution: Execution{d.ID, attempt}})
+		v, err := s.Report(1, Report{Agent: agent, Execution: Execution{d.ID, attempt}})
 		require.NoError(t, err)
 		require.False(t, v.Accepted)
 		require.Contains(t, v.Reason, why)

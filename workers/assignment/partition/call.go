@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -54,16 +55,7 @@ func (p *Partition) Submit(ctx context.Context, drafts []*Draft) ([]Submitted, e
 
 // Get answers a task, or ErrNotFound.
 func (p *Partition) Get(ctx context.Context, id TaskID) (Task, error) {
-	var t Task
-	var missing error
-	err := p.run(ctx, func(_ int64, s *State) error {
-		t, missing = s.Get(id)
-		return nil
-	})
-	if err != nil {
-		return Task{}, err
-	}
-	return t, missing
+	return judge(ctx, p, func(_ int64, s *State) (Task, error) { return s.Get(id) })
 }
 
 // Await answers a task when it has finished, or as it stands when ctx ends.
@@ -113,63 +105,109 @@ func (p *Partition) notify(ids []TaskID) {
 
 // Cancel takes back a waiting task: nil, a *NotWaitingError or ErrNotFound.
 func (p *Partition) Cancel(ctx context.Context, id TaskID) error {
-	return p.judged(ctx, func(now int64, s *State) error { return s.Cancel(now, id) })
+	_, err := judge(ctx, p, func(now int64, s *State) (struct{}, error) { return struct{}{}, s.Cancel(now, id) })
+	return err
 }
 
-// judged runs what answers an error that is the caller's, not the partition's.
-func (p *Partition) judged(ctx context.Context, do func(now int64, s *State) error) error {
+// judge has the partition's goroutine answer something whose error is the caller's, not
+// the partition's.
+func judge[Out any](ctx context.Context, p *Partition, do func(now int64, s *State) (Out, error)) (out Out, err error) {
+	var got Out
 	var answer error
-	err := p.run(ctx, func(now int64, s *State) error {
-		answer = do(now, s)
+	err = p.run(ctx, func(now int64, s *State) error {
+		got, answer = do(now, s)
 		return nil
 	})
 	if err != nil {
-		return err
+		return out, err // got and answer are nobody's: an abandoned call may still write them
 	}
-	return answer
+	return got, answer
 }
 
 // Explain says in English why a task waits, or where it stands; ErrNotFound.
 func (p *Partition) Explain(ctx context.Context, id TaskID) (string, error) {
-	var said string
-	err := p.judged(ctx, func(_ int64, s *State) (err error) {
-		said, err = s.Explain(id)
-		return err
+	return judge(ctx, p, func(_ int64, s *State) (string, error) { return s.Explain(id) })
+}
+
+// Seat attaches agents, each in place of its former sink; see State.Seat. Assignments
+// come to the sinks from now on. refused has for each, in order, nil or a *BusyError.
+func (p *Partition) Seat(ctx context.Context, list []Seating) (refused []error, err error) {
+	return each(ctx, p, list, func(now int64, s *State, in Seating) (error, error) { return s.Seat(now, in) })
+}
+
+// A Leaving is an agent that is detached, as far as Sink is its sink.
+type Leaving struct {
+	Agent string
+	Sink  Sink
+}
+
+// Unseat detaches agents; see State.Unseat.
+func (p *Partition) Unseat(ctx context.Context, list []Leaving) error {
+	return p.run(ctx, func(_ int64, s *State) error {
+		for _, l := range list {
+			if err := s.Unseat(l.Agent, l.Sink); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return said, err
 }
 
-// Attach attaches an agent's stream; see State.Attach. Assignments come to sink from
-// now on.
-func (p *Partition) Attach(ctx context.Context, spec AgentSpec, held []Execution, sink Sink) (lost []Execution, err error) {
-	err = p.judged(ctx, func(now int64, s *State) (err error) {
-		lost, err = s.Attach(now, spec, held, sink)
-		return err
+// A Grant says how many executions at a time the partition may give an agent.
+type Grant struct {
+	Agent string
+	Sink  Sink
+	Slots int
+}
+
+// Grant sets slots; see State.Grant. The sinks are told.
+func (p *Partition) Grant(ctx context.Context, list []Grant) error {
+	return p.run(ctx, func(now int64, s *State) error {
+		for _, g := range list {
+			if err := s.Grant(now, g.Agent, g.Sink, g.Slots); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return lost, err
 }
 
-// Detach ends an agent's stream; see State.Detach.
-func (p *Partition) Detach(ctx context.Context, agent string, sink Sink, giveBack bool) error {
-	return p.run(ctx, func(now int64, s *State) error { return s.Detach(now, agent, sink, giveBack) })
+// A Beat names what an agent still runs.
+type Beat struct {
+	Agent string
+	Held  []Execution
 }
 
-// Heartbeat renews leases; see State.Heartbeat.
-func (p *Partition) Heartbeat(ctx context.Context, agent string, held []Execution) (lost []Execution, err error) {
-	err = p.judged(ctx, func(now int64, s *State) (err error) {
-		lost, err = s.Heartbeat(now, agent, held)
-		return err
-	})
-	return lost, err
+// Heartbeat renews leases and answers, in order, what each agent does not hold any more.
+func (p *Partition) Heartbeat(ctx context.Context, list []Beat) ([][]Execution, error) {
+	return each(ctx, p, list, func(now int64, s *State, b Beat) ([]Execution, error) { return s.Heartbeat(now, b.Agent, b.Held) })
 }
 
-// Report ends executions of one agent; each has its own verdict, in order.
-func (p *Partition) Report(ctx context.Context, agent string, reports []Report) ([]Verdict, error) {
+// Report ends executions; each has its own verdict, in order.
+func (p *Partition) Report(ctx context.Context, reports []Report) ([]Verdict, error) {
 	out := make([]Verdict, len(reports))
 	err := p.run(ctx, func(now int64, s *State) (err error) {
 		s.prefetch(reports)
 		for i, r := range reports {
-			if out[i], err = s.Report(now, agent, r); err != nil {
+			if out[i], err = s.Report(now, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// each has the partition's goroutine do one thing after the other in one change. An
+// error of do ends the partition.
+func each[In, Out any](ctx context.Context, p *Partition, list []In, do func(now int64, s *State, in In) (Out, error)) ([]Out, error) {
+	out := make([]Out, len(list))
+	err := p.run(ctx, func(now int64, s *State) (err error) {
+		for i, in := range list {
+			if out[i], err = do(now, s, in); err != nil {
 				return err
 			}
 		}
@@ -182,42 +220,54 @@ func (p *Partition) Report(ctx context.Context, agent string, reports []Report) 
 }
 
 // Release gives executions back unfinished and answers how many were held.
-func (p *Partition) Release(ctx context.Context, agent string, list []Execution) (n int, err error) {
-	err = p.run(ctx, func(now int64, s *State) (err error) {
-		n, err = s.Release(now, agent, list)
+func (p *Partition) Release(ctx context.Context, agent string, list []Execution) (int, error) {
+	return ask(ctx, p, func(now int64, s *State) (int, error) { return s.Release(now, agent, list) })
+}
+
+// Redrive puts a dead letter back; see State.Redrive.
+func (p *Partition) Redrive(ctx context.Context, id TaskID) error {
+	var refused error
+	err := p.run(ctx, func(now int64, s *State) (err error) {
+		refused, err = s.Redrive(now, id)
 		return err
 	})
-	return n, err
+	return errors.Join(err, refused)
+}
+
+// ask has the partition's goroutine answer something.
+func ask[Out any](ctx context.Context, p *Partition, do func(now int64, s *State) (Out, error)) (out Out, err error) {
+	var got Out
+	err = p.run(ctx, func(now int64, s *State) (err error) {
+		got, err = do(now, s)
+		return err
+	})
+	if err != nil {
+		return out, err // got is nobody's: an abandoned call may still write it
+	}
+	return got, nil
+}
+
+// List answers a page of tasks; see State.List.
+func (p *Partition) List(ctx context.Context, page Page) ([]Task, error) {
+	return ask(ctx, p, func(_ int64, s *State) ([]Task, error) { return s.List(page), nil })
 }
 
 // Agents answers who is attached or holds something, in no order.
-func (p *Partition) Agents(ctx context.Context) (out []AgentInfo, err error) {
-	err = p.run(ctx, func(_ int64, s *State) error {
-		out = s.Agents()
-		return nil
-	})
-	return out, err
+func (p *Partition) Agents(ctx context.Context) ([]AgentInfo, error) {
+	return ask(ctx, p, func(_ int64, s *State) ([]AgentInfo, error) { return s.Agents(), nil })
 }
 
 // Stats answers every queue's counters, in no order.
-func (p *Partition) Stats(ctx context.Context) (out []Stats, err error) {
-	err = p.run(ctx, func(_ int64, s *State) error {
-		out = s.Stats()
-		return nil
-	})
-	return out, err
+func (p *Partition) Stats(ctx context.Context) ([]Stats, error) {
+	return ask(ctx, p, func(_ int64, s *State) ([]Stats, error) { return s.Stats(), nil })
 }
 
 // Unarchived answers up to most finished tasks that Archived has not confirmed.
-func (p *Partition) Unarchived(ctx context.Context, most int) (out []Task, err error) {
-	err = p.run(ctx, func(_ int64, s *State) error {
-		out = s.Unarchived(most)
-		return nil
-	})
-	return out, err
+func (p *Partition) Unarchived(ctx context.Context, most int) ([]Task, error) {
+	return ask(ctx, p, func(_ int64, s *State) ([]Task, error) { return s.Unarchived(most), nil })
 }
 
-// Archived confirms the first n of Unarchived.
+// Archived confirms the first n of what Unarchived has answered last.
 func (p *Partition) Archived(ctx context.Context, n int) error {
 	return p.run(ctx, func(_ int64, s *State) error {
 		s.Archived(n)

@@ -1,10 +1,21 @@
 package partition
 
-// A Sink is an agent's stream. It is told what is durable, and must not block.
+// A Sink is told what happens to one attached agent, in the order in which it was decided
+// and when it is durable, so that whoever counts knows what the agent runs here and how
+// many slots it has. Replaced alone comes at once. A Sink must not block and must not call
+// the partition.
 type Sink interface {
+	// Seated is the first: the agent runs what it said that it holds, but for lost.
+	Seated(lost []Execution)
 	// Assign hands executions to the agent.
 	Assign([]Assignment)
-	// Replaced says that the agent has attached again elsewhere.
+	// Ended says that an execution is the agent's no more, for whatever reason.
+	Ended(Execution)
+	// Granted says how many slots the agent has here from now on.
+	Granted(slots int)
+	// Wanted says whether tasks wait that the agent could do and has no slot for.
+	Wanted(bool)
+	// Replaced says that the agent has attached again elsewhere; it is the last.
 	Replaced()
 }
 
@@ -17,19 +28,22 @@ type Assignment struct {
 	Payload        []byte
 }
 
-// A delivery is an assignment and where it goes once it is durable.
-type delivery struct {
+// A notice is something that a sink is told once it is durable.
+type notice struct {
 	to Sink
-	Assignment
+	// One of these: tell calls it, or given is what Assign gets.
+	tell  func(Sink)
+	given *Assignment
 }
 
 // Changes is what has been decided and is not durable yet: records, and what to tell
 // whom once they are.
 type Changes struct {
-	w          writer
-	ends       []int // of each record in w.buf
-	deliveries []delivery
-	finished   []TaskID
+	w        writer
+	ends     []int // of each record in w.buf
+	notices  []notice
+	assigned int
+	finished []TaskID
 }
 
 // records answers the encoded records; they share the memory of c.
@@ -47,8 +61,26 @@ func (c *Changes) seal() { c.ends = append(c.ends, len(c.w.buf)) }
 
 // reset empties c and keeps its memory.
 func (c *Changes) reset() {
-	clear(c.deliveries)
-	c.w.buf, c.ends, c.deliveries, c.finished = c.w.buf[:0], c.ends[:0], c.deliveries[:0], c.finished[:0]
+	clear(c.notices)
+	c.w.buf, c.ends, c.notices, c.finished, c.assigned = c.w.buf[:0], c.ends[:0], c.notices[:0], c.finished[:0], 0
+}
+
+// deliver tells the sinks, in order; assignments of one sink behind each other go together.
+func (c *Changes) deliver() {
+	for from := 0; from < len(c.notices); {
+		n := c.notices[from]
+		from++
+		if n.given == nil {
+			n.tell(n.to)
+			continue
+		}
+		out := []Assignment{*n.given}
+		for from < len(c.notices) && c.notices[from].to == n.to && c.notices[from].given != nil {
+			out = append(out, *c.notices[from].given)
+			from++
+		}
+		n.to.Assign(out)
+	}
 }
 
 // take answers what was decided since the last take; spare is filled next.
@@ -56,4 +88,11 @@ func (s *State) take(spare *Changes) *Changes {
 	out := s.changes
 	s.changes = spare
 	return out
+}
+
+// tell has a's sink told something in its turn.
+func (s *State) tell(a *agent, what func(Sink)) {
+	if a.handle != 0 {
+		s.changes.notices = append(s.changes.notices, notice{to: a.sink, tell: what})
+	}
 }

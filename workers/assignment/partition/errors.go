@@ -15,8 +15,6 @@ var (
 	ErrNotFound = errors.New("no such task")
 	// ErrExpired: the deadline of a draft has passed.
 	ErrExpired = errors.New("deadline has passed")
-	// ErrNotAttached: the agent has no stream here.
-	ErrNotAttached = errors.New("agent is not attached: attach first")
 )
 
 // ConflictError is an idempotency key that names a task with another body.

@@ -11,9 +11,15 @@ import (
 
 // Limits bound a partition.
 type Limits struct {
-	// Tasks bounds those that wait and run, Finished those that are kept after.
-	Tasks, Finished int
-	Agents, Queues  int
+	// Tasks bounds those that wait and run, Finished those that are kept after, once the
+	// archive has them, and Unarchived those that it does not have yet.
+	Tasks, Finished, Unarchived int
+	// DeadLetters bounds the dead that are kept beyond Keep: the oldest go first.
+	DeadLetters int
+	// Bytes bounds the memory of all of them, about; from three quarters of it what the
+	// archive has goes early, beyond it submits are refused. 0: no bound.
+	Bytes          int
+	Agents, Queues int
 	// Lease is how long an execution is held after the agent was last heard of, Keep
 	// how long a finished task is kept.
 	Lease, Keep time.Duration
@@ -24,7 +30,7 @@ type Limits struct {
 // DefaultLimits are those that the shipped stack runs with.
 func DefaultLimits() Limits {
 	return Limits{
-		Tasks: 1_000_000, Finished: 200_000, Agents: 100_000, Queues: 1024,
+		Tasks: 1_000_000, Finished: 50_000, Unarchived: 200_000, DeadLetters: 10_000, Agents: 100_000, Queues: 1024,
 		Lease: 10 * time.Second, Keep: time.Hour, Aging: 10 * time.Second,
 	}
 }
@@ -35,7 +41,7 @@ func (l Limits) validate() error {
 		got     int64
 		example string
 	}{
-		{"Finished", int64(l.Finished), "200000"}, {"Lease", int64(l.Lease), "10s"},
+		{"Finished", int64(l.Finished), "50000"}, {"Unarchived", int64(l.Unarchived), "200000"}, {"Lease", int64(l.Lease), "10s"},
 		{"Keep", int64(l.Keep), "1h"},
 	} {
 		if f.got < 1 {

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,10 +17,29 @@ import (
 type hand struct {
 	got      []Assignment
 	replaced bool
+	wanted   bool
+	lost     []Execution
+	slots    int
+	runs     map[Execution]bool // by what it was told
 }
 
-func (h *hand) Assign(list []Assignment) { h.got = append(h.got, list...) }
-func (h *hand) Replaced()                { h.replaced = true }
+func (h *hand) Assign(list []Assignment) {
+	h.got = append(h.got, list...)
+	for _, as := range list {
+		h.runs[as.Execution] = true
+	}
+}
+func (h *hand) Replaced()          { h.replaced = true }
+func (h *hand) Wanted(wanted bool) { h.wanted = wanted }
+func (h *hand) Granted(slots int)  { h.slots = slots }
+func (h *hand) Ended(x Execution)  { delete(h.runs, x) } // got keeps it: a late result must be tried too
+
+func (h *hand) Seated(lost []Execution) {
+	h.lost = lost
+	for _, x := range lost {
+		delete(h.runs, x)
+	}
+}
 
 // world drives a State with random calls and knows what must hold.
 type world struct {
@@ -36,7 +56,7 @@ type world struct {
 }
 
 func small() Limits {
-	return Limits{Tasks: 40, Finished: 1000, Agents: 6, Queues: 3, Lease: 10 * time.Second, Keep: time.Minute, Aging: time.Second}
+	return Limits{Tasks: 40, Finished: 1000, Unarchived: 1000, Agents: 6, Queues: 3, Lease: 10 * time.Second, Keep: time.Minute, Aging: time.Second}
 }
 
 func newWorld(t *rapid.T) *world {
@@ -58,11 +78,14 @@ func (w *world) durable() {
 	for _, r := range c.records() {
 		w.wrote = append(w.wrote, slices.Clone(r))
 	}
-	for _, d := range c.deliveries {
-		require.Equal(w.t, w.started[d.Task]+1, d.Attempt, "an attempt is delivered once, and none is left out")
-		w.started[d.Task] = d.Attempt
-		d.to.Assign([]Assignment{d.Assignment})
+	for _, n := range c.notices {
+		if n.given == nil {
+			continue
+		}
+		require.Equal(w.t, w.started[n.given.Task]+1, n.given.Attempt, "an attempt is delivered once, and none is left out")
+		w.started[n.given.Task] = n.given.Attempt
 	}
+	c.deliver()
 }
 
 func (w *world) name() string { return fmt.Sprintf("a%d", rapid.IntRange(0, 4).Draw(w.t, "agent")) }
@@ -113,14 +136,19 @@ func (w *world) submit(t *rapid.T) {
 }
 
 func (w *world) attach(t *rapid.T) {
-	spec := AgentSpec{ID: w.name(), Capacity: rapid.IntRange(1, 3).Draw(t, "capacity")}
+	spec := AgentSpec{ID: w.name(), Capacity: 3}
 	if rapid.Bool().Draw(t, "gpu") {
 		spec.Capabilities = []string{"gpu"}
 	}
 	held := w.held(spec.ID)
-	old, h := w.agents[spec.ID], &hand{}
-	lost, err := w.state.Attach(w.now, spec, held, h)
-	require.NoError(t, err)
+	old, h := w.agents[spec.ID], &hand{runs: map[Execution]bool{}}
+	for _, x := range held {
+		h.runs[x] = true
+	}
+	refused, err := w.state.Seat(w.now, Seating{AgentSpec: spec, Slots: rapid.IntRange(0, 3).Draw(t, "slots"), Held: held, Sink: h})
+	require.NoError(t, errors.Join(err, refused))
+	w.durable()
+	lost := h.lost
 	if old != nil && w.state.agents[spec.ID].sink == Sink(h) {
 		for _, x := range held {
 			if !slices.Contains(lost, x) {
@@ -135,9 +163,68 @@ func (w *world) attach(t *rapid.T) {
 func (w *world) detach(t *rapid.T) {
 	name := w.name()
 	if h := w.agents[name]; h != nil {
-		require.NoError(t, w.state.Detach(w.now, name, h, rapid.Bool().Draw(t, "give back")))
+		require.NoError(t, w.state.Unseat(name, h))
 	}
 	w.durable()
+}
+
+func (w *world) grant(t *rapid.T) {
+	name := w.name()
+	if h := w.agents[name]; h != nil {
+		slots := rapid.IntRange(0, 3).Draw(t, "slots")
+		require.NoError(t, w.state.Grant(w.now, name, h, slots))
+		w.durable()
+		if a := w.state.agents[name]; a != nil && a.handle != 0 && a.sink == Sink(h) {
+			require.Equal(t, slots, h.slots)
+			require.Equal(t, slots, a.slots)
+		}
+	}
+}
+
+func (w *world) redrive(t *rapid.T) {
+	id := w.some()
+	before, missing := w.state.Get(id)
+	refused, err := w.state.Redrive(w.now, id)
+	require.NoError(t, err)
+	switch {
+	case missing != nil:
+		require.ErrorIs(t, refused, ErrNotFound)
+	case before.Phase == Dead && before.Deadline != 0 && before.Deadline <= w.now:
+		require.ErrorIs(t, refused, ErrExpired)
+	case before.Phase == Dead:
+		require.NoError(t, refused)
+		after, err := w.state.Get(id)
+		require.NoError(t, err)
+		require.False(t, after.Phase.Finished())
+		require.Zero(t, after.Failures)
+		require.GreaterOrEqual(t, after.Attempt, before.Attempt)
+	case before.Phase.Finished():
+		require.Error(t, refused)
+	}
+	w.durable()
+}
+
+func (w *world) list(t *rapid.T) {
+	page := Page{Phase: Phase(rapid.IntRange(0, 5).Draw(t, "phase")), Most: rapid.IntRange(1, 4).Draw(t, "most")}
+	want := 0
+	for _, e := range w.state.tasks {
+		if page.has(e) {
+			want++
+		}
+	}
+	seen := map[TaskID]bool{}
+	for {
+		list := w.state.List(page)
+		for _, task := range list {
+			require.False(t, seen[task.ID], "listed twice")
+			seen[task.ID] = true
+			page.After = task.ID
+		}
+		if len(list) < page.Most {
+			break
+		}
+	}
+	require.Len(t, seen, want)
 }
 
 func (w *world) report(t *rapid.T) {
@@ -146,7 +233,7 @@ func (w *world) report(t *rapid.T) {
 	if len(list) == 0 {
 		return
 	}
-	r := Report{Execution: list[0]}
+	r := Report{Agent: name, Execution: list[0]}
 	switch rapid.IntRange(0, 3).Draw(t, "how") {
 	case 0:
 		r.Error = "broke"
@@ -154,7 +241,7 @@ func (w *world) report(t *rapid.T) {
 		r.Error, r.Final = "broke", true
 	}
 	before, err := w.state.Get(r.Task)
-	v, failed := w.state.Report(w.now, name, r)
+	v, failed := w.state.Report(w.now, r)
 	require.NoError(t, failed)
 	held := err == nil && before.Phase == Running && before.Attempt == r.Attempt && before.Agent == name
 	require.Equal(t, held, v.Accepted && !v.Duplicate, "a result counts if and only if the lease is valid")
@@ -162,7 +249,7 @@ func (w *world) report(t *rapid.T) {
 		require.NotEmpty(t, v.Reason)
 	}
 	if v.Accepted {
-		again, err := w.state.Report(w.now, name, r)
+		again, err := w.state.Report(w.now, r)
 		require.NoError(t, err)
 		now, _ := w.state.Get(r.Task)
 		if now.Phase != Running || now.Attempt == r.Attempt {
@@ -175,9 +262,7 @@ func (w *world) report(t *rapid.T) {
 func (w *world) heartbeat(t *rapid.T) {
 	name := w.name()
 	_, err := w.state.Heartbeat(w.now, name, w.held(name))
-	if err != nil {
-		require.ErrorIs(t, err, ErrNotAttached)
-	}
+	require.NoError(t, err)
 	w.durable()
 }
 
@@ -208,6 +293,7 @@ func (w *world) pass(t *rapid.T) {
 	}
 	if rapid.Bool().Draw(t, "archive") {
 		w.state.Archived(len(w.state.Unarchived(5)))
+		w.durable()
 	}
 }
 
@@ -249,6 +335,13 @@ func picture(s *State) string {
 
 // check holds after every call.
 func (w *world) check(t *rapid.T) {
+	w.state.Wants()
+	w.durable()
+	bytes := 0
+	for _, e := range w.state.tasks {
+		bytes += e.size()
+	}
+	require.Equal(t, bytes, w.state.bytes)
 	running := map[string]int{}
 	waiting, all := 0, 0
 	for _, e := range w.state.tasks {
@@ -272,6 +365,7 @@ func (w *world) check(t *rapid.T) {
 			load, err := w.state.matcher.Load(a.handle)
 			require.NoError(t, err)
 			require.Equal(t, running[name], load)
+			require.Len(t, w.agents[name].runs, running[name], "its sink can count what it runs")
 		}
 	}
 	for _, e := range w.state.tasks {
@@ -279,7 +373,10 @@ func (w *world) check(t *rapid.T) {
 			continue
 		}
 		for _, a := range w.state.agents {
-			free := a.handle != 0 && !a.silent && a.holds.size < a.spec.Capacity
+			if a.handle != 0 && !a.silent && a.holds.size >= a.slots && (len(e.Capabilities) == 0 || len(a.spec.Capabilities) > 0) {
+				require.True(t, w.agents[a.id].wanted, "task %s waits for a slot of agent %s, and its home does not know", e.ID, a.id)
+			}
+			free := a.handle != 0 && !a.silent && a.holds.size < a.slots
 			able := len(e.Capabilities) == 0 || len(a.spec.Capabilities) > 0
 			require.False(t, free && able, "task %s waits while agent %s could do it", e.ID, a.id)
 		}
@@ -293,7 +390,7 @@ func TestState_Model(t *testing.T) {
 		w := newWorld(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"submit": w.submit, "attach": w.attach, "detach": w.detach, "report": w.report, "heartbeat": w.heartbeat,
-			"release": w.release, "cancel": w.cancel, "pass": w.pass, "takeover": w.takeover, "": w.check,
+			"release": w.release, "cancel": w.cancel, "pass": w.pass, "takeover": w.takeover, "grant": w.grant, "redrive": w.redrive, "list": w.list, "": w.check,
 		})
 	})
 }

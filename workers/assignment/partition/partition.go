@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leanvibe/hive/workers/assignment/codec"
@@ -22,6 +23,10 @@ const (
 	tickEvery = 100 * time.Millisecond
 	// tickMost bounds what one tick does of each kind; a full one is followed by the next at once.
 	tickMost = 1000
+	// seekEvery is how often at most agents are gone through for whom tasks wait, and
+	// seekShare the part of the time that it may take: one in so many.
+	seekEvery = 5 * time.Millisecond
+	seekShare = 20
 )
 
 // Options are a partition's settings.
@@ -56,6 +61,11 @@ type Partition struct {
 	flight   *batch
 	spare    *Changes
 	appended int // bytes since the last snapshot
+	seekAt   <-chan time.Time
+	seekNot  time.Time // before
+
+	backlog atomic.Int64 // finished tasks that wait for the archive, as of the last tick
+	flying  atomic.Int64 // since when the batch under way is, Unix µs; 0: none is
 
 	mu       sync.Mutex
 	watchers map[TaskID][]chan struct{}
@@ -128,14 +138,17 @@ func (p *Partition) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
 	helpers.Go(func() { p.append(work) })
-	helpers.Go(func() { p.renew(work) })
+	renewing, stopRenewing := context.WithCancel(work)
+	var renewal sync.WaitGroup
+	renewal.Go(func() { p.renew(renewing) })
 	err := p.serve(ctx)
 	close(p.batches)
+	// No renewal may overtake the release: the next owner would wait for a whole lease.
+	stopRenewing()
+	renewal.Wait()
 	if err == nil {
 		patience, cancel := context.WithTimeout(work, p.opts.Journal.Lease)
-		if err = p.log.Release(patience); err != nil {
-			err = fmt.Errorf("the lease could not be given back, it runs out by itself: %w", err)
-		}
+		err = p.farewell(patience)
 		cancel()
 	}
 	stop()
@@ -144,6 +157,40 @@ func (p *Partition) Run(ctx context.Context) error {
 	p.abandon()
 	close(p.over)
 	return err
+}
+
+// farewell leaves the counters to the next owner, those too that no record tells, and
+// gives the lease back.
+func (p *Partition) farewell(ctx context.Context) error {
+	for _, q := range p.state.queues {
+		p.state.changes.w.counters(&q.stats)
+		p.state.changes.seal()
+	}
+	if records := p.state.changes.records(); len(records) > 0 {
+		for _, piece := range pieces(records) {
+			if _, err := p.log.Append(ctx, piece); err != nil {
+				return fmt.Errorf("the counters could not be left, and the lease runs out by itself: %w", err)
+			}
+		}
+	}
+	if err := p.log.Release(ctx); err != nil {
+		return fmt.Errorf("the lease could not be given back, it runs out by itself: %w", err)
+	}
+	return nil
+}
+
+// seek tells agents' homes for whom tasks wait, as often as it may.
+func (p *Partition) seek() {
+	now := time.Now()
+	if left := p.seekNot.Sub(now); left > 0 {
+		if p.seekAt == nil {
+			p.seekAt = time.After(left)
+		}
+		return
+	}
+	p.seekAt = nil
+	p.state.Wants()
+	p.seekNot = now.Add(max(seekEvery, seekShare*time.Since(now)))
 }
 
 // serve is the partition's goroutine.
@@ -173,6 +220,8 @@ func (p *Partition) serve(ctx context.Context) error {
 		case <-tick.C:
 			err = p.tick()
 		case err = <-p.renewed:
+		case <-p.seekAt:
+			p.seekAt = nil
 		case <-over:
 		case <-late:
 			err = fmt.Errorf("Redis has not confirmed the last batch within %s", p.opts.Journal.Lease)
@@ -180,20 +229,41 @@ func (p *Partition) serve(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrLost, err)
 		}
+		if p.state.Seeks() {
+			p.seek()
+		}
 		p.flush()
 	}
+}
+
+// Epoch answers the owner's epoch; it grows with every takeover.
+func (p *Partition) Epoch() uint64 { return p.log.Epoch() }
+
+// Over is closed once the partition has ended here.
+func (p *Partition) Over() <-chan struct{} { return p.over }
+
+// Backlog answers how many finished tasks wait for the archive, as of the last tick.
+func (p *Partition) Backlog() int { return int(p.backlog.Load()) }
+
+// Lag answers how long the batch under way has been on its way to the journal; 0: none is.
+func (p *Partition) Lag() time.Duration {
+	since := p.flying.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Since(time.UnixMicro(since))
 }
 
 // take serves a call and those right behind it.
 func (p *Partition) take(c *call) error {
 	p.now = time.Now()
 	for n := 0; ; n++ {
-		before := len(p.state.changes.deliveries)
+		before := p.state.changes.assigned
 		if err := c.do(p.now.UnixMicro(), p.state); err != nil {
 			c.done <- ErrLost
 			return err
 		}
-		if c.assignments = len(p.state.changes.deliveries) - before; c.assignments > 0 && p.opts.Decided != nil {
+		if c.assignments = p.state.changes.assigned - before; c.assignments > 0 && p.opts.Decided != nil {
 			p.opts.Decided(time.Since(c.at), c.assignments)
 		}
 		p.waiting = append(p.waiting, c)
@@ -209,6 +279,7 @@ func (p *Partition) take(c *call) error {
 }
 
 func (p *Partition) tick() error {
+	p.backlog.Store(int64(len(p.state.unarchived)))
 	for {
 		more, err := p.state.Tick(time.Now().UnixMicro(), tickMost)
 		if err != nil || !more || len(p.state.changes.w.buf) >= gatherMost {
@@ -224,6 +295,8 @@ func (p *Partition) flush() {
 		return
 	}
 	if len(p.state.changes.ends) == 0 {
+		p.state.changes.deliver()
+		p.state.changes.reset()
 		p.answer(p.waiting)
 		p.waiting = p.waiting[:0]
 		return
@@ -235,40 +308,26 @@ func (p *Partition) flush() {
 		b.snapshot, p.appended = p.state.snapshot(), 0
 	}
 	p.flight = b
+	p.flying.Store(time.Now().UnixMicro())
 	p.batches <- b
 }
 
 // acknowledge tells what a batch has made durable.
 func (p *Partition) acknowledge(b *batch) error {
 	p.flight = nil
+	p.flying.Store(0)
 	if b.err != nil {
 		for _, c := range b.calls {
 			c.done <- ErrLost
 		}
 		return b.err
 	}
-	deliver(b.changes.deliveries)
+	b.changes.deliver()
 	p.notify(b.changes.finished)
 	p.answer(b.calls)
 	b.changes.reset()
 	p.spare = b.changes
 	return nil
-}
-
-// deliver hands each agent its assignments, in order.
-func deliver(list []delivery) {
-	for from := 0; from < len(list); {
-		to := from + 1
-		for to < len(list) && list[to].to == list[from].to {
-			to++
-		}
-		out := make([]Assignment, 0, to-from)
-		for _, d := range list[from:to] {
-			out = append(out, d.Assignment)
-		}
-		list[from].to.Assign(out)
-		from = to
-	}
 }
 
 func (p *Partition) answer(calls []*call) {

@@ -20,6 +20,7 @@ import (
 type stream struct {
 	mu       sync.Mutex
 	got      []Assignment
+	lost     []Execution
 	wake     chan struct{}
 	replaced atomic.Bool
 }
@@ -36,7 +37,17 @@ func (s *stream) Assign(list []Assignment) {
 	}
 }
 
-func (s *stream) Replaced() { s.replaced.Store(true) }
+func (s *stream) Replaced()   { s.replaced.Store(true) }
+func (s *stream) Wanted(bool) {}
+func (s *stream) Granted(int) {}
+
+func (s *stream) Ended(Execution) {}
+
+func (s *stream) Seated(lost []Execution) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = lost
+}
 
 func (s *stream) take() []Assignment {
 	s.mu.Lock()
@@ -93,9 +104,9 @@ func work(ctx context.Context, p *Partition, name string, s *stream) {
 		}
 		var reports []Report
 		for _, a := range s.take() {
-			reports = append(reports, Report{Execution: a.Execution, Result: a.Payload})
+			reports = append(reports, Report{Agent: name, Execution: a.Execution, Result: a.Payload})
 		}
-		if _, err := p.Report(ctx, name, reports); err != nil {
+		if _, err := p.Report(ctx, reports); err != nil {
 			return
 		}
 	}
@@ -104,7 +115,7 @@ func work(ctx context.Context, p *Partition, name string, s *stream) {
 func TestPartition_Works(t *testing.T) {
 	p, stop, ended := serve(t, options(t))
 	s := newStream()
-	_, err := p.Attach(t.Context(), AgentSpec{ID: "a", Capacity: 8}, nil, s)
+	_, err := p.Seat(t.Context(), []Seating{{AgentSpec: AgentSpec{ID: "a", Capacity: 8}, Slots: 8, Sink: s}})
 	require.NoError(t, err)
 	go work(t.Context(), p, "a", s)
 	list := drafts(500, nil)
@@ -131,7 +142,7 @@ func TestPartition_NextOwnerKnowsEverything(t *testing.T) {
 			opts.SnapshotBytes = bytes
 			p, stop, ended := serve(t, opts)
 			s := newStream()
-			_, err := p.Attach(t.Context(), AgentSpec{ID: "a", Capacity: 10}, nil, s)
+			_, err := p.Seat(t.Context(), []Seating{{AgentSpec: AgentSpec{ID: "a", Capacity: 10}, Slots: 10, Sink: s}})
 			require.NoError(t, err)
 			list := drafts(300, func(i int, d *Draft) { d.Key = fmt.Sprint("key", i) })
 			for i := 0; i < len(list); i += 50 {
@@ -141,7 +152,7 @@ func TestPartition_NextOwnerKnowsEverything(t *testing.T) {
 			<-s.wake
 			held := s.take()
 			require.Len(t, held, 10)
-			_, err = p.Report(t.Context(), "a", []Report{{Execution: held[0].Execution, Result: []byte("done")}})
+			_, err = p.Report(t.Context(), []Report{{Agent: "a", Execution: held[0].Execution, Result: []byte("done")}})
 			require.NoError(t, err)
 			stop()
 			require.NoError(t, <-ended)
@@ -151,7 +162,9 @@ func TestPartition_NextOwnerKnowsEverything(t *testing.T) {
 			done, err := next.Get(t.Context(), held[0].Task)
 			require.NoError(t, err)
 			require.Equal(t, "done", string(done.Result))
-			out, err := next.Submit(t.Context(), list[:1])
+			repeat := *list[0]
+			repeat.ID = uuid.Must(uuid.NewV7())
+			out, err := next.Submit(t.Context(), []*Draft{&repeat})
 			require.NoError(t, err)
 			require.True(t, out[0].Duplicate, "the key is known")
 			why, err := next.Explain(t.Context(), held[1].Task)
@@ -161,11 +174,13 @@ func TestPartition_NextOwnerKnowsEverything(t *testing.T) {
 			// The agent comes back with what it holds; one that it never had is lost.
 			again := newStream()
 			unknown := Execution{Task: uuid.Must(uuid.NewV7()), Attempt: 1}
-			lost, err := next.Attach(t.Context(), AgentSpec{ID: "a", Capacity: 10}, []Execution{held[1].Execution, unknown}, again)
+			_, err = next.Seat(t.Context(), []Seating{{
+				AgentSpec: AgentSpec{ID: "a", Capacity: 10}, Slots: 10, Held: []Execution{held[1].Execution, unknown}, Sink: again,
+			}})
 			require.NoError(t, err)
-			require.Equal(t, []Execution{unknown}, lost)
-			verdicts, err := next.Report(t.Context(), "a", []Report{
-				{Execution: held[1].Execution}, {Execution: held[2].Execution}, {Execution: held[0].Execution, Result: []byte("done")},
+			require.Equal(t, []Execution{unknown}, again.lost)
+			verdicts, err := next.Report(t.Context(), []Report{
+				{Agent: "a", Execution: held[1].Execution}, {Agent: "a", Execution: held[2].Execution}, {Agent: "a", Execution: held[0].Execution, Result: []byte("done")},
 			})
 			require.NoError(t, err)
 			require.True(t, verdicts[0].Accepted)

@@ -17,6 +17,9 @@ const (
 	// Only in a snapshot: a task as it stood, and a queue's counters.
 	kindWhole    kind = 5
 	kindCounters kind = 6
+	// A dead letter put back, and finished tasks that the archive has confirmed.
+	kindRedriven kind = 7
+	kindArchived kind = 8
 )
 
 // cause is why an execution, or a task's waiting, ended. The numbers are in the
@@ -45,6 +48,7 @@ type event struct {
 	body    []byte
 	whole   *Task
 	stats   Stats
+	ids     []byte // of tasks, one behind the other
 }
 
 // writer appends encoded fields to buf.
@@ -100,6 +104,20 @@ func (w *writer) ended(e *event) {
 	w.buf = append(w.buf, byte(e.cause), byte(e.phase))
 	w.text(e.text)
 	w.bytes(e.body)
+}
+
+func (w *writer) redriven(id TaskID, at int64) {
+	w.kind(kindRedriven, id)
+	w.number(uint64(at))
+}
+
+// archived lists tasks; its ID is nobody's.
+func (w *writer) archived(ids []TaskID) {
+	w.kind(kindArchived, TaskID{})
+	w.number(uint64(len(ids) * len(TaskID{})))
+	for _, id := range ids {
+		w.buf = append(w.buf, id[:]...)
+	}
 }
 
 func (w *writer) forgotten(id TaskID) { w.kind(kindForgotten, id) }
@@ -198,6 +216,12 @@ func decode(b []byte) (event, error) {
 		e.cause, e.phase = cause(r.byte()), Phase(r.byte())
 		e.text, e.body = r.text(), r.bytes()
 	case kindForgotten:
+	case kindRedriven:
+		e.at = int64(r.number())
+	case kindArchived:
+		if e.ids = r.bytes(); len(e.ids)%len(TaskID{}) != 0 {
+			return e, fmt.Errorf("its %d bytes are no list of task ids", len(e.ids))
+		}
 	case kindWhole:
 		t := &Task{Submitted: int64(r.number())}
 		r.draft(&t.Draft)

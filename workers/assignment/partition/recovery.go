@@ -23,6 +23,15 @@ func (s *State) Apply(record []byte) error {
 		q.stats = ev.stats
 		q.stats.Waiting, q.stats.Running = waiting, running
 		return nil
+	case kindArchived:
+		for id := range slices.Chunk(ev.ids, len(TaskID{})) {
+			// One that was forgotten since, or redriven, has nothing to mark.
+			if e := s.tasks[TaskID(id)]; e != nil && e.Phase.Finished() && !e.archived {
+				e.archived = true
+				e.queue.stats.Archived++
+			}
+		}
+		return nil
 	}
 	e := s.tasks[ev.id]
 	if e == nil {
@@ -40,6 +49,11 @@ func (s *State) Apply(record []byte) error {
 		}
 		ev.body = slices.Clone(ev.body)
 		s.end(e, &ev)
+	case kindRedriven:
+		if e.Phase != Dead {
+			return fmt.Errorf("task %s is put back while it is %s", ev.id, e.Phase)
+		}
+		s.putBack(e, ev.at)
 	case kindForgotten:
 		if !e.Phase.Finished() {
 			return fmt.Errorf("task %s is forgotten while it is %s", ev.id, e.Phase)

@@ -17,12 +17,28 @@ func (s *State) snapshot() []byte {
 		out.bytes(w.buf)
 		w.buf = w.buf[:0]
 	}
-	for _, q := range s.queues {
-		w.counters(&q.stats)
-		put()
+	var archived []TaskID
+	flush := func() {
+		if len(archived) > 0 {
+			w.archived(archived)
+			put()
+			archived = archived[:0]
+		}
 	}
 	for _, e := range s.tasks {
 		w.whole(&e.Task)
+		put()
+		if !e.archived {
+			continue
+		}
+		if archived = append(archived, e.ID); len(archived) == archivedMost {
+			flush()
+		}
+	}
+	flush()
+	// Last, because they count what the records before them tell again.
+	for _, q := range s.queues {
+		w.counters(&q.stats)
 		put()
 	}
 	return out.buf

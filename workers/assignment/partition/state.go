@@ -13,10 +13,16 @@ type agent struct {
 	spec   AgentSpec
 	handle matcher.AgentID // 0: not attached
 	sink   Sink
+	home   string
+	slots  int // how many executions this partition may give it
 	seen   int64
 	silent bool // for a lease term: it gets nothing until it is heard of
+	wanted bool // its sink has been told that tasks wait for a slot of it
 	holds  roster
 }
+
+// idle tells whether the agent gets nothing now whatever it holds.
+func (a *agent) idle() bool { return a.silent || a.slots == 0 }
 
 // queue is a queue and its counters.
 type queue struct {
@@ -40,7 +46,11 @@ type State struct {
 	leases     line // running, by the end of their lease
 	kept       line // finished, by when they are forgotten
 	deadlines  deadlines
+	letters    line     // dead, by when they died
 	unarchived []*entry // finished, oldest first
+	offered    []offer  // what Unarchived answered last
+	bytes      int      // of payloads and results
+	wanted     int      // agents whose sink was told that they are wanted
 
 	out     []matcher.Assignment
 	fetched []matcher.TaskID
@@ -106,8 +116,10 @@ func (s *State) link(e *entry, now int64) {
 	case e.Phase == Running:
 		s.leases.add(e, now+s.limits.Lease.Microseconds())
 	case e.Phase.Finished():
-		s.kept.add(e, now+s.limits.Keep.Microseconds())
-		s.unarchived = append(s.unarchived, e)
+		s.shelf(e).add(e, now+s.limits.Keep.Microseconds())
+		if !e.archived {
+			s.unarchived = append(s.unarchived, e)
+		}
 	}
 }
 
@@ -120,8 +132,16 @@ func (s *State) unlink(e *entry) {
 	case e.Phase == Running:
 		s.leases.remove(e)
 	case e.Phase.Finished():
-		s.kept.remove(e)
+		s.shelf(e).remove(e)
 	}
+}
+
+// shelf is where a finished task is kept.
+func (s *State) shelf(e *entry) *line {
+	if e.Phase == Dead {
+		return &s.letters
+	}
+	return &s.kept
 }
 
 // moveTo changes e's phase.
@@ -140,6 +160,7 @@ func (s *State) insert(t Task) *entry {
 		s.keys[keyOf(&t.Draft)] = e
 	}
 	e.queue.stats.moved(0, t.Phase)
+	s.bytes += t.size()
 	return e
 }
 
@@ -168,6 +189,7 @@ func (s *State) end(e *entry, ev *event) {
 	}
 	e.Error = ev.text
 	if ev.phase.Finished() {
+		s.bytes += len(ev.body)
 		e.Finished, e.Result = ev.at, ev.body
 		s.changes.finished = append(s.changes.finished, e.ID)
 	}
@@ -177,6 +199,8 @@ func (s *State) end(e *entry, ev *event) {
 func (s *State) letGo(e *entry) {
 	a := s.agents[e.Agent]
 	a.holds.remove(e)
+	x := Execution{e.ID, e.Attempt}
+	s.tell(a, func(sink Sink) { sink.Ended(x) })
 	if a.handle == 0 && a.holds.size == 0 {
 		delete(s.agents, a.id)
 	}
@@ -185,6 +209,7 @@ func (s *State) letGo(e *entry) {
 // forget drops a finished task and its key.
 func (s *State) forget(e *entry) {
 	s.unlink(e)
+	s.bytes -= e.size()
 	delete(s.tasks, e.ID)
 	if e.Key != "" && s.keys[keyOf(&e.Draft)] == e {
 		delete(s.keys, keyOf(&e.Draft))
@@ -219,7 +244,8 @@ func (s *State) assign(now int64) {
 		s.start(e, now, e.Attempt+1, a.id)
 		s.changes.w.started(&e.Task)
 		s.changes.seal()
-		s.changes.deliveries = append(s.changes.deliveries, delivery{to: a.sink, Assignment: Assignment{
+		s.changes.assigned++
+		s.changes.notices = append(s.changes.notices, notice{to: a.sink, given: &Assignment{
 			Execution: Execution{e.ID, e.Attempt}, Queue: e.Queue, Handler: e.Handler, Priority: e.Priority,
 			Deadline: e.Deadline, Payload: e.Payload,
 		}})

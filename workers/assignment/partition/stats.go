@@ -15,6 +15,9 @@ type Stats struct {
 	FailedAttempts, LostAttempts, Released uint64
 	// Dead counts dead letters for want of attempts, Expired those for their deadline.
 	Dead, Expired, Cancelled uint64
+	// Redriven counts dead letters put back, Archived finished tasks that the archive
+	// has confirmed.
+	Redriven, Archived uint64
 	// DuplicatesAnswered, DuplicatesRefused and LateRefused count what changed nothing:
 	// they are kept from snapshot to snapshot, so a crash may forget the last of them.
 	DuplicatesAnswered, DuplicatesRefused, LateRefused uint64
@@ -27,6 +30,7 @@ func (s *Stats) kept() []*uint64 {
 	return []*uint64{
 		&s.Submitted, &s.Executions, &s.Completed, &s.FailedAttempts, &s.LostAttempts, &s.Released,
 		&s.Dead, &s.Expired, &s.Cancelled, &s.DuplicatesAnswered, &s.DuplicatesRefused, &s.LateRefused,
+		&s.Redriven, &s.Archived,
 	}
 }
 
@@ -65,4 +69,14 @@ func (s *Stats) ended(c cause, to Phase) {
 	if to == Dead && c != causeExpired {
 		s.Dead++
 	}
+}
+
+// Add sums another queue's counters into s.
+func (s *Stats) Add(o *Stats) {
+	theirs := o.kept()
+	for i, mine := range s.kept() {
+		*mine += *theirs[i]
+	}
+	s.Waiting += o.Waiting
+	s.Running += o.Running
 }

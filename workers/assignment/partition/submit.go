@@ -15,8 +15,11 @@ type Submitted struct {
 }
 
 // Submit stores a task and assigns it if an agent is free. The same key with the same
-// body answers the first task.
+// body answers the first task; the same ID is the same submit, sent again.
 func (s *State) Submit(now int64, d *Draft) Submitted {
+	if s.tasks[d.ID] != nil {
+		return Submitted{Task: d.ID}
+	}
 	if d.Key != "" {
 		if e := s.keys[keyOf(d)]; e != nil {
 			st := &e.queue.stats
@@ -31,8 +34,11 @@ func (s *State) Submit(now int64, d *Draft) Submitted {
 	if d.Deadline != 0 && d.Deadline <= now {
 		return Submitted{Err: ErrExpired}
 	}
-	if late := len(s.unarchived); late >= s.limits.Finished {
+	if late := len(s.unarchived); late >= s.limits.Unarchived {
 		return Submitted{Err: &BusyError{fmt.Sprintf("%d finished tasks wait for the archive, the most that are kept", late), 10 * time.Second}}
+	}
+	if s.limits.Bytes > 0 && s.bytes+taskSize+len(d.Key)+len(d.Payload) > s.limits.Bytes {
+		return Submitted{Err: &BusyError{fmt.Sprintf("tasks and results take %d MiB of memory, the most that this partition may", s.limits.Bytes>>20), 5 * time.Second}}
 	}
 	t := Task{Draft: *d, Phase: Waiting, Submitted: now}
 	spec, err := s.spec(&t)

@@ -6,7 +6,7 @@ import (
 	"github.com/leanvibe/hive/workers/assignment/matcher"
 )
 
-// A TaskID is a UUID of version 7.
+// A TaskID is a UUID of version 7 whose last two bytes are the number of its partition.
 type TaskID = uuid.UUID
 
 // Phase is where a task stands.
@@ -63,6 +63,13 @@ type Task struct {
 	Result                       []byte
 	Error                        string
 }
+
+// taskSize is about what a task takes in memory without its bodies, in all tables and with
+// what the collector has not swept yet, in bytes. Measured: 1.5 KB with a body of 128.
+const taskSize = 1024
+
+// size is about what the task takes in memory, in bytes.
+func (t *Task) size() int { return taskSize + len(t.Key) + len(t.Payload) + len(t.Result) }
 
 // An Execution names one attempt of one task: the fencing token of its lease.
 type Execution struct {
