@@ -1,0 +1,147 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/leanvibe/hive/workers/assignment/partition"
+)
+
+const (
+	// batchMost is how many tasks are archived at once.
+	batchMost = 500
+	idle      = time.Second
+	retry     = 2 * time.Second
+	retryMost = 30 * time.Second
+)
+
+// Source is where finished tasks come from: a *partition.Partition.
+type Source interface {
+	// Unarchived answers up to most finished tasks that Archived has not confirmed.
+	Unarchived(ctx context.Context, most int) ([]partition.Task, error)
+	// Archived confirms the first n of Unarchived.
+	Archived(ctx context.Context, n int) error
+}
+
+// Loop archives what sources offer. It may run for several at once.
+type Loop struct {
+	Store *Store
+	// Segments may be nil: then PostgreSQL alone is the archive.
+	Segments *Segments
+	// Log is where failures are told; nil: slog.Default.
+	Log *slog.Logger
+	// OnError hears of each try that failed, OnArchived of each batch that the source
+	// was told of; nil: nobody does.
+	OnError    func()
+	OnArchived func(n int)
+	// Idle is the pause when less than a batch was there (0: 1 s), Retry the first
+	// after an error (0: 2 s); it doubles up to 30 s.
+	Idle, Retry time.Duration
+}
+
+// Run archives what src offers until ctx ends or src answers partition.ErrLost; it
+// answers nil then. Other errors are logged, and the batch is tried again: src is told
+// of it only when the store and the segments have it.
+func (l *Loop) Run(ctx context.Context, src Source) error {
+	pause := l.retry()
+	for {
+		n, err := l.step(ctx, src)
+		over := ctx.Err() != nil || errors.Is(err, partition.ErrLost)
+		if over {
+			return nil
+		}
+		var wait time.Duration
+		var busy *partition.BusyError
+		switch {
+		case errors.As(err, &busy):
+			wait = busy.RetryAfter
+		case err != nil:
+			l.failed(err, pause)
+			wait, pause = pause, min(2*pause, retryMost)
+		case n < batchMost:
+			wait, pause = l.idle(), l.retry()
+		default:
+			pause = l.retry()
+		}
+		if !sleep(ctx, wait) {
+			return nil
+		}
+	}
+}
+
+// step archives one batch and answers its size.
+func (l *Loop) step(ctx context.Context, src Source) (int, error) {
+	tasks, err := src.Unarchived(ctx, batchMost)
+	if err != nil || len(tasks) == 0 {
+		return 0, err
+	}
+	if err := l.Store.Insert(ctx, tasks); err != nil {
+		return 0, err
+	}
+	if l.Segments != nil {
+		if err := l.Segments.Append(tasks); err != nil {
+			return 0, err
+		}
+	}
+	if err := confirm(ctx, src, len(tasks)); err != nil {
+		return 0, err
+	}
+	if l.OnArchived != nil {
+		l.OnArchived(len(tasks))
+	}
+	return len(tasks), nil
+}
+
+// confirm asks a busy source again: the whole batch again would stand twice in the
+// segments.
+func confirm(ctx context.Context, src Source, n int) error {
+	for {
+		err := src.Archived(ctx, n)
+		var busy *partition.BusyError
+		if !errors.As(err, &busy) || !sleep(ctx, busy.RetryAfter) {
+			return err
+		}
+	}
+}
+
+func (l *Loop) failed(err error, pause time.Duration) {
+	log := l.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	log.Warn("finished tasks could not be archived; they wait in their partition", "error", err, "again_in", pause)
+	if l.OnError != nil {
+		l.OnError()
+	}
+}
+
+func (l *Loop) idle() time.Duration {
+	if l.Idle > 0 {
+		return l.Idle
+	}
+	return idle
+}
+
+func (l *Loop) retry() time.Duration {
+	if l.Retry > 0 {
+		return l.Retry
+	}
+	return retry
+}
+
+// sleep waits; false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

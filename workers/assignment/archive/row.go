@@ -1,0 +1,121 @@
+package archive
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/leanvibe/hive/workers/assignment/partition"
+)
+
+const insertTask = `INSERT INTO finished_tasks AS old (id, idempotency_key, queue, handler, capabilities, priority,
+  deadline, max_attempts, payload, state, attempt, failures, agent, submitted_at, started_at, finished_at, result, error)
+VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
+ON CONFLICT (id) DO UPDATE SET idempotency_key = excluded.idempotency_key, queue = excluded.queue, handler = excluded.handler,
+  capabilities = excluded.capabilities, priority = excluded.priority, deadline = excluded.deadline,
+  max_attempts = excluded.max_attempts, payload = excluded.payload, state = excluded.state, attempt = excluded.attempt,
+  failures = excluded.failures, agent = excluded.agent, submitted_at = excluded.submitted_at,
+  started_at = excluded.started_at, finished_at = excluded.finished_at, result = excluded.result, error = excluded.error
+WHERE excluded.finished_at > old.finished_at`
+
+const selectTask = `SELECT id, idempotency_key, queue, handler, capabilities, priority, deadline,
+  max_attempts, payload, state, attempt, failures, agent, submitted_at, started_at, finished_at, result, error
+FROM finished_tasks WHERE id = $1`
+
+// latest is the end of the year 9999 in Unix µs: no clock is later, and both
+// PostgreSQL and the segments can say every time before it.
+const latest = 253402300800_000_000 - 1
+
+// rowOf answers the arguments of insertTask: a *BoundsError where a column cannot
+// hold a field.
+func rowOf(t *partition.Task) ([]any, error) {
+	if !t.Phase.Finished() {
+		return nil, errUnfinished
+	}
+	for _, c := range []struct {
+		field string
+		n     int64
+		max   int64
+	}{
+		{"priority", int64(t.Priority), math.MaxInt16},
+		{"max_attempts", int64(t.MaxAttempts), math.MaxInt16},
+		{"attempt", int64(t.Attempt), math.MaxInt32},
+		{"failures", int64(t.Failures), math.MaxInt32},
+		{"deadline", t.Deadline, latest},
+		{"submitted_at", t.Submitted, latest},
+		{"started_at", t.Started, latest},
+		{"finished_at", t.Finished, latest},
+	} {
+		if c.n < 0 || c.n > c.max {
+			return nil, &BoundsError{c.field, c.n, 0, c.max}
+		}
+	}
+	caps := make([]string, len(t.Capabilities)) // never NULL
+	for i, c := range t.Capabilities {
+		caps[i] = pgText(c)
+	}
+	return []any{
+		t.ID, pgText(t.Key), pgText(t.Queue), pgText(t.Handler), caps, t.Priority,
+		orNull(t.Deadline), t.MaxAttempts, orEmpty(t.Payload), t.Phase.String(), t.Attempt, t.Failures, pgText(t.Agent),
+		time.UnixMicro(t.Submitted), orNull(t.Started), time.UnixMicro(t.Finished), orEmpty(t.Result), pgText(t.Error),
+	}, nil
+}
+
+func scanTask(row pgx.Row) (partition.Task, error) {
+	var t partition.Task
+	var state string
+	var deadline, started *time.Time
+	var submitted, finished time.Time
+	err := row.Scan(&t.ID, &t.Key, &t.Queue, &t.Handler, &t.Capabilities, &t.Priority, &deadline, &t.MaxAttempts, &t.Payload,
+		&state, &t.Attempt, &t.Failures, &t.Agent, &submitted, &started, &finished, &t.Result, &t.Error)
+	if err != nil {
+		return partition.Task{}, err
+	}
+	if t.Phase, err = phaseOf(state); err != nil {
+		return partition.Task{}, err
+	}
+	t.Submitted, t.Finished = submitted.UnixMicro(), finished.UnixMicro()
+	if deadline != nil {
+		t.Deadline = deadline.UnixMicro()
+	}
+	if started != nil {
+		t.Started = started.UnixMicro()
+	}
+	return t, nil
+}
+
+// phaseOf is the inverse of Phase.String for what may be archived.
+func phaseOf(name string) (partition.Phase, error) {
+	for _, p := range []partition.Phase{partition.Completed, partition.Dead, partition.Cancelled} {
+		if p.String() == name {
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("state %q is not one of completed, dead, cancelled: the archive is newer than this program", name)
+}
+
+// pgText replaces what PostgreSQL does not take as text: one odd error message must
+// not keep a task out of the archive.
+func pgText(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// orNull is a time in Unix µs as a column that may be empty.
+func orNull(micros int64) *time.Time {
+	if micros == 0 {
+		return nil
+	}
+	t := time.UnixMicro(micros)
+	return &t
+}
+
+// orEmpty is never NULL.
+func orEmpty(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
