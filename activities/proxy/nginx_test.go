@@ -54,6 +54,7 @@ func newStand(t *testing.T, newer bool, logDir string) *stand {
 	for _, edit := range [][2]string{
 		{`listen 80;`, fmt.Sprintf("listen 127.0.0.1:%d;", port)},
 		{`\n *listen 443 ssl;`, ""}, {`\n *ssl_[^\n]*`, ""}, {`/var/log/hive`, logDir},
+		{`listen 8084 http2;`, fmt.Sprintf("listen 127.0.0.1:%d http2;", freePort(t))},
 		{`listen 8088;`, fmt.Sprintf("listen 127.0.0.1:%d;", freePort(t))},
 		{`worker_processes auto;`, "worker_processes 2;"},
 	} {

@@ -24,26 +24,46 @@ const callMax = 10 * time.Second
 // Client calls the orchestrator through its proxy.
 type Client struct {
 	rpc hivev1connect.AssignmentServiceClient
+	// streams is the same service as gRPC over HTTP/2, for Submitter and Fleet.
+	streams hivev1connect.AssignmentServiceClient
 }
 
 // Option changes how a client calls.
-type Option func(*keyed)
+type Option func(*settings)
+
+// settings are what options change.
+type settings struct {
+	keyed
+	streams   *http.Client
+	streamURL string
+}
 
 // WithToken sends the token with every call, as docs/access.md describes: a client
 // needs one of role client, an agent one of role agent. Empty sends none.
-func WithToken(token string) Option { return func(k *keyed) { k.token = token } }
+func WithToken(token string) Option { return func(s *settings) { s.token = token } }
 
 // New calls the service at a base URL such as http://nginx. A nil HTTP client
-// takes NewTransport's.
+// takes NewTransport's. Submitter and Fleet need HTTP/2: they use WithStreams' or
+// their own, never this one.
 func New(baseURL string, httpClient *http.Client, options ...Option) *Client {
 	if httpClient == nil {
 		httpClient = &http.Client{Transport: NewTransport()}
 	}
-	var k keyed
-	for _, set := range options {
-		set(&k)
+	var set settings
+	for _, change := range options {
+		change(&set)
 	}
-	return &Client{rpc: hivev1connect.NewAssignmentServiceClient(httpClient, baseURL, connect.WithInterceptors(k))}
+	if set.streamURL == "" {
+		set.streamURL = baseURL
+	}
+	if set.streams == nil {
+		set.streams = &http.Client{Transport: NewStreamTransport()}
+	}
+	keys := connect.WithInterceptors(set.keyed)
+	return &Client{
+		rpc:     hivev1connect.NewAssignmentServiceClient(httpClient, baseURL, keys),
+		streams: hivev1connect.NewAssignmentServiceClient(set.streams, set.streamURL, append(streamOptions(), keys)...),
+	}
 }
 
 // NewTransport keeps connections for less time than the proxy does, so that the
@@ -98,7 +118,11 @@ func (c *Client) Get(ctx context.Context, id string) (*hivev1.Task, error) {
 
 // Finished tells whether a task has reached its end.
 func Finished(t *hivev1.Task) bool {
-	return t.GetState() == hivev1.TaskState_TASK_STATE_COMPLETED || t.GetState() == hivev1.TaskState_TASK_STATE_DEAD
+	switch t.GetState() {
+	case hivev1.TaskState_TASK_STATE_COMPLETED, hivev1.TaskState_TASK_STATE_DEAD, hivev1.TaskState_TASK_STATE_CANCELLED:
+		return true
+	}
+	return false
 }
 
 // Wait answers the task when it has finished, or ctx's error.

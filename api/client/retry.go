@@ -22,11 +22,15 @@ type backoff struct{ next time.Duration }
 
 func (b *backoff) reset() { b.next = 0 }
 
-// wait pauses, longer each time, or as long as the server asked for.
-func (b *backoff) wait(ctx context.Context, asked time.Duration) error {
+// pause is how long to wait now: longer each time, or as long as the server asked for.
+func (b *backoff) pause(asked time.Duration) time.Duration {
 	b.next = min(max(2*b.next, pauseFirst), pauseMost)
-	pause := max(b.next/2+rand.N(b.next/2), asked)
-	timer := time.NewTimer(pause)
+	return max(b.next/2+rand.N(b.next/2), asked)
+}
+
+// wait pauses.
+func (b *backoff) wait(ctx context.Context, asked time.Duration) error {
+	timer := time.NewTimer(b.pause(asked))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/leanvibe/hive/api/client"
@@ -19,12 +22,13 @@ const (
 
 func orchestratorSpec() Spec {
 	return Spec{
-		Name: "orchestrator", About: "our universal-orchestrator as this checkout has it, submit, match, execute, result; archive to PostgreSQL on; 8 agents of 64",
+		Name: "orchestrator", About: "our universal-orchestrator as this checkout has it, submit, match, execute, result; archive to PostgreSQL on; 8 agents of 64 on one stream",
 		Room: Tasks, Part: Ours, Batch: 500, Lanes: 4, New: func() Peer { return &orchestrator{} },
 	}
 }
 
 type orchestrator struct {
+	dir      string // of the replicas' token
 	postgres *postgresServer
 	service  *service
 	client   *client.Client
@@ -38,7 +42,15 @@ func (p *orchestrator) Start(ctx context.Context, env Env) (err error) {
 	if err := app.Up(ctx, p.postgres.dsn()); err != nil {
 		return err
 	}
-	if p.service, err = startService(ctx, env, "orchestrator", "HIVE_POSTGRES_DSN="+p.postgres.dsn(), "HIVE_LEASE="+leaseTerm.String()); err != nil {
+	if p.dir, err = os.MkdirTemp("", "peers-token"); err != nil {
+		return err
+	}
+	token := filepath.Join(p.dir, "token")
+	if err := os.WriteFile(token, []byte(rand.Text()), 0o600); err != nil {
+		return err
+	}
+	if p.service, err = startService(ctx, env, "orchestrator", "HIVE_POSTGRES_DSN="+p.postgres.dsn(), "HIVE_LEASE="+leaseTerm.String(),
+		"HIVE_PEER_LISTEN=127.0.0.1:0", "HIVE_PEER_TOKEN_FILE="+token, "HIVE_TASK_MIB=512", "HIVE_JOURNAL_MIB=64"); err != nil {
 		return err
 	}
 	p.client = client.New("http://"+p.service.base, nil)
@@ -68,20 +80,17 @@ func (p *orchestrator) Submit(ctx context.Context, _ int, batch []Task) error {
 
 // Consume runs the agents.
 func (p *orchestrator) Consume(ctx context.Context, sink Sink) error {
-	var all sync.WaitGroup
+	fleet := p.client.NewFleet(client.FleetConfig{Refused: func(_ string, err error) { sink.Fail(err) }, Log: quiet()})
 	for i := range hiveAgents {
 		w := &hiveAgent{sink: sink}
-		agent := p.client.NewAgent(client.AgentConfig{
-			ID: fmt.Sprint("agent", i), Capacity: hiveCapacity, Handle: w.handle, Done: w.done, Grace: stopMax, Log: quiet(),
+		err := fleet.Add(client.AgentConfig{
+			ID: fmt.Sprint("agent", i), Capacity: hiveCapacity, Handle: w.handle, Done: w.done, Grace: stopMax,
 		})
-		all.Go(func() {
-			if err := agent.Run(ctx); err != nil {
-				sink.Fail(err)
-			}
-		})
+		if err != nil {
+			return err
+		}
 	}
-	all.Wait()
-	return nil
+	return fleet.Run(ctx)
 }
 
 // hiveAgent keeps one agent's books. The client reports each execution's end
@@ -115,7 +124,7 @@ func (w *hiveAgent) done(err error) {
 	w.sink.Done(id)
 }
 
-// Left is what the counters in Redis say is neither completed nor refused; a task
+// Left is what the counters say is neither completed nor refused; a task
 // that was executed twice or died counts, too.
 func (p *orchestrator) Left(ctx context.Context) (int64, error) {
 	stats, err := p.client.Stats(ctx, hiveQueue)
@@ -128,5 +137,5 @@ func (p *orchestrator) Left(ctx context.Context) (int64, error) {
 
 // Stop ends orchestrator, Redis and PostgreSQL.
 func (p *orchestrator) Stop() error {
-	return errors.Join(p.service.stop(), p.postgres.stop())
+	return errors.Join(p.service.stop(), p.postgres.stop(), os.RemoveAll(p.dir))
 }

@@ -29,22 +29,7 @@ func startGuarded(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tokens")
 	require.NoError(t, os.WriteFile(file, []byte("agent "+workerToken+" worker\nclient "+clientToken+"\noperator "+operatorToken+"\n"), 0o600))
-	p, err := process.New(process.Config{
-		Service: "universal-orchestrator", Version: "test", Instance: "guarded", Listen: "127.0.0.1:0", AccessFile: file,
-		DrainMin: 20 * time.Millisecond, ShutdownMax: 10 * time.Second,
-	})
-	require.NoError(t, err)
-	machine := newTestMachine(t, DefaultLease)
-	pool, err := NewPool(t.Context(), apptest.Schema(t), "", "guarded")
-	require.NoError(t, err)
-	bind(p, machine, &Archive{pool: pool, machine: machine, log: p.Log, instance: "guarded"})
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-done; pool.Close() })
-	addr, err := p.Addr(t.Context())
-	require.NoError(t, err)
-	return "http://" + addr.String()
+	return newWorld(t, apptest.Schema(t)).start("guarded", func(cfg *process.Config, _ *Config) { cfg.AccessFile = file }).ready(t).url
 }
 
 func TestAccess_GoClientOverEachProtocol(t *testing.T) {

@@ -1,12 +1,8 @@
 package assignment
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-	"time"
-
-	"github.com/google/uuid"
 )
 
 // FieldProblem says what is wrong with one field of a request.
@@ -26,6 +22,10 @@ func (e *InvalidError) Error() string {
 	return strings.Join(parts, "; ")
 }
 
+func invalid(field, problem string, args ...any) error {
+	return &InvalidError{Fields: []FieldProblem{{field, fmt.Sprintf(problem, args...)}}}
+}
+
 // TooLargeError is a payload or result over its bound, in bytes.
 type TooLargeError struct {
 	What      string
@@ -37,31 +37,4 @@ func (e *TooLargeError) Error() string {
 		return fmt.Sprintf("%s is over %d bytes", e.What, e.Max)
 	}
 	return fmt.Sprintf("%s has %d bytes, at most %d are accepted", e.What, e.Size, e.Max)
-}
-
-// ConflictError is an idempotency key that already names another body.
-type ConflictError struct{ Key, TaskID string }
-
-func (e *ConflictError) Error() string {
-	return fmt.Sprintf("idempotency key %q was used for task %s with another body; nothing was stored", e.Key, e.TaskID)
-}
-
-// BusyError is a bound of the whole service: the same request may succeed later.
-type BusyError struct {
-	Reason     string
-	RetryAfter time.Duration
-}
-
-func (e *BusyError) Error() string { return e.Reason }
-
-// ErrNotFound is a task that neither Redis nor the archive knows.
-var ErrNotFound = errors.New("no such task")
-
-// unavailable wraps a failure of Redis or PostgreSQL for the caller.
-func unavailable(what string, err error) error {
-	return &BusyError{Reason: fmt.Sprintf("%s: %v", what, err), RetryAfter: time.Second}
-}
-
-func isTaskID(id string) bool {
-	return len(id) == 36 && uuid.Validate(id) == nil
 }

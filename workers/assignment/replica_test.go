@@ -3,53 +3,142 @@ package assignment
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leanvibe/hive/api/client"
 	hivev1 "github.com/leanvibe/hive/api/hive/v1"
 	"github.com/leanvibe/hive/migrations/app/apptest"
+	"github.com/leanvibe/hive/workers/assignment/archive"
+	"github.com/leanvibe/hive/workers/assignment/partition"
 	"github.com/leanvibe/hive/workers/process"
-	"github.com/leanvibe/hive/workers/process/rediscluster"
+	"github.com/leanvibe/hive/workers/redistest"
 )
 
-const patience = 20 * time.Second
+// patience bounds what a test waits for, on a machine that does ten things at once.
+const patience = 60 * time.Second
+
+// away is a database that nobody serves.
+const away = "postgres://leanvibe@127.0.0.1:1/none"
+
+// world is a Redis without tasks, and a database.
+type world struct {
+	t   *testing.T
+	dsn string
+}
+
+func newWorld(t *testing.T, dsn string) *world {
+	t.Helper()
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{redistest.Addr(t)}})
+	defer client.Close()
+	keys := []string{"{replicas}:seen", "{replicas}:addresses", "{replicas}:partitions"}
+	for n := range testPartitions {
+		for _, name := range []string{"owner", "log", "snap", "snap:new"} {
+			keys = append(keys, fmt.Sprintf("{p%d}:%s", n, name))
+		}
+	}
+	for _, key := range keys {
+		require.NoError(t, client.Del(t.Context(), key).Err())
+	}
+	return &world{t: t, dsn: dsn}
+}
+
+const testPartitions = 4
+
+// wires are a replica's way to Redis, which can be cut.
+type wires struct {
+	mu    sync.Mutex
+	cut   bool
+	conns []net.Conn
+}
+
+func (w *wires) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cut {
+		return nil, errors.Join(errors.New("cut"), conn.Close())
+	}
+	w.conns = append(w.conns, conn)
+	return conn, nil
+}
+
+func (w *wires) sever() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = true
+	for _, c := range w.conns {
+		_ = c.Close()
+	}
+}
 
 // replica is one orchestrator process in the test's own.
 type replica struct {
-	url  string
-	stop context.CancelFunc
-	done chan error
+	url   string
+	redis *wires
+	stop  context.CancelFunc
+	done  chan error
 }
 
-// startReplica runs an orchestrator on a machine's partition.
-func startReplica(t *testing.T, name string, like *Machine, dsn string) *replica {
-	t.Helper()
-	p, err := process.New(process.Config{
+// start runs an orchestrator.
+func (w *world) start(name string, edit ...func(*process.Config, *Config)) *replica {
+	w.t.Helper()
+	r := &replica{redis: &wires{}, done: make(chan error, 1)}
+	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{redistest.Addr(w.t)}, Dialer: r.redis.dial, MaxRedirects: 1, DialerRetries: 1})
+	cfg := process.Config{
 		Service: "universal-orchestrator", Version: "test", Instance: name, Listen: "127.0.0.1:0",
-		DrainMin: 50 * time.Millisecond, ShutdownMax: 10 * time.Second,
-	})
-	require.NoError(t, err)
-	pool, err := NewPool(t.Context(), dsn, "", name)
-	require.NoError(t, err)
-	machine := NewMachine(like.redis, like.lease)
-	machine.prefix = like.prefix
-	bind(p, machine, &Archive{pool: pool, machine: machine, log: p.Log, instance: name})
-
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	r := &replica{stop: stop, done: make(chan error, 1)}
+		DrainMin: 50 * time.Millisecond, ShutdownMax: 30 * time.Second,
+	}
+	c := Config{
+		Redis: client, Partitions: testPartitions, Term: 2 * time.Second, Limits: partition.DefaultLimits(),
+		PeerListen: "127.0.0.1:0", PeerToken: "peer-token-0123456789",
+	}
+	c.Limits.Tasks, c.Limits.Agents = 100_000, 1000
+	var err error
+	c.Store, err = archive.NewStore(w.t.Context(), w.dsn, "", name)
+	require.NoError(w.t, err)
+	for _, e := range edit {
+		e(&cfg, &c)
+	}
+	p, err := process.New(cfg)
+	require.NoError(w.t, err)
+	require.NoError(w.t, Bind(p, c))
+	ctx, stop := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	r.stop = stop
 	go func() { r.done <- p.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-r.done; pool.Close() })
-	addr, err := p.Addr(t.Context())
-	require.NoError(t, err)
+	w.t.Cleanup(func() { stop(); <-r.done; c.Store.Close(); _ = client.Close() })
+	addr, err := p.Addr(w.t.Context())
+	require.NoError(w.t, err)
 	r.url = "http://" + addr.String()
+	return r
+}
+
+// ready waits until the replica can serve.
+func (r *replica) ready(t *testing.T) *replica {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(r.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}, patience, 10*time.Millisecond)
 	return r
 }
 
@@ -65,6 +154,7 @@ func (r *replica) end(t *testing.T) {
 // balancer sends each request to the next replica, as the proxy does, and to
 // another when one refuses.
 type balancer struct {
+	base     http.RoundTripper // nil: http.DefaultTransport
 	replicas atomic.Pointer[[]*replica]
 	next     atomic.Int64
 }
@@ -74,6 +164,9 @@ func (b *balancer) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := list[int(b.next.Add(1))%len(list)]
 	clone := req.Clone(req.Context())
 	clone.URL.Host = strings.TrimPrefix(r.url, "http://")
+	if b.base != nil {
+		return b.base.RoundTrip(clone)
+	}
 	return http.DefaultTransport.RoundTrip(clone)
 }
 
@@ -121,9 +214,8 @@ func runAgent(t *testing.T, c *client.Client, cfg client.AgentConfig) (*client.A
 func echo(_ context.Context, as *hivev1.Assignment) ([]byte, error) { return as.GetPayload(), nil }
 
 func TestReplicas_RollLosesNothing(t *testing.T) {
-	m := newTestMachine(t, DefaultLease)
-	dsn := apptest.Schema(t)
-	one, two := startReplica(t, "one", m, dsn), startReplica(t, "two", m, dsn)
+	w := newWorld(t, apptest.Schema(t))
+	one, two := w.start("one").ready(t), w.start("two").ready(t)
 	var lb balancer
 	lb.set(one, two)
 	c := client.New("http://proxy", &http.Client{Transport: &lb})
@@ -133,12 +225,14 @@ func TestReplicas_RollLosesNothing(t *testing.T) {
 	const tasks = 300
 	var ids []string
 	for i := range tasks {
-		s, err := c.Submit(t.Context(), &hivev1.Draft{Queue: "roll", Handler: "echo", Capabilities: []string{"echo"}, Payload: fmt.Append(nil, i)})
+		s, err := c.Submit(t.Context(), &hivev1.Draft{
+			Queue: fmt.Sprint("roll", i%5), Handler: "echo", Capabilities: []string{"echo"}, Payload: fmt.Append(nil, i),
+		})
 		require.NoError(t, err)
 		ids = append(ids, s.Task.GetId())
 		switch i {
 		case tasks / 3: // replace one by three, as a roll does: new first
-			three := startReplica(t, "three", m, dsn)
+			three := w.start("three").ready(t)
 			lb.set(two, three)
 			one.end(t)
 			one = three
@@ -155,25 +249,92 @@ func TestReplicas_RollLosesNothing(t *testing.T) {
 		require.Equal(t, hivev1.TaskState_TASK_STATE_COMPLETED, task.GetState())
 		require.Equal(t, fmt.Sprint(i), string(task.GetResult()))
 	}
-	stats, err := c.Stats(ctx, "roll")
+	stats, err := c.Stats(ctx, "")
 	require.NoError(t, err)
 	require.EqualValues(t, tasks, stats.GetTotal().GetSubmitted())
 	require.EqualValues(t, tasks, stats.GetTotal().GetCompleted())
 	require.Zero(t, stats.GetTotal().GetLostAttempts())
-
 	require.Eventually(t, func() bool {
-		stats, err := c.Stats(ctx, "roll")
+		stats, err := c.Stats(ctx, "")
 		return err == nil && stats.GetTotal().GetArchived() == tasks
 	}, patience, 20*time.Millisecond, "every finished task reaches PostgreSQL")
-	require.NoError(t, m.redis.Del(ctx, m.prefix+"task:"+ids[7]).Err())
-	task, err := c.Get(ctx, ids[7])
+}
+
+// A replica that Redis alone does not reach any more loses its partitions; who asks it is
+// served by the others meanwhile, and its agents go to them.
+func TestReplicas_CutFromRedis(t *testing.T) {
+	w := newWorld(t, away)
+	one, two := w.start("one").ready(t), w.start("two").ready(t)
+	var lb balancer
+	lb.set(one, two)
+	c := client.New("http://proxy", &http.Client{Transport: &lb})
+	for i := range 2 {
+		runAgent(t, c, client.AgentConfig{ID: fmt.Sprint("agent", i), Capacity: 2, Handle: echo, Grace: time.Second})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for i := range 40 {
+		if i == 10 {
+			one.redis.sever()
+			lb.set(two) // as the proxy does for a replica that is not ready
+		}
+		s, err := c.Submit(ctx, &hivev1.Draft{Queue: fmt.Sprint("cut", i%7), Handler: "echo", Payload: []byte("x")})
+		require.NoError(t, err)
+		task, err := c.Wait(ctx, s.Task.GetId())
+		require.NoError(t, err)
+		require.Equal(t, hivev1.TaskState_TASK_STATE_COMPLETED, task.GetState())
+	}
+	require.Eventually(t, func() bool {
+		resp, err := http.Get(one.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusServiceUnavailable
+	}, patience, 20*time.Millisecond)
+}
+
+// One slot serves every partition in turn.
+func TestReplica_OneSlotForAllPartitions(t *testing.T) {
+	w := newWorld(t, away)
+	c := client.New(w.start("one").ready(t).url, nil)
+	var running, most atomic.Int64
+	runAgent(t, c, client.AgentConfig{ID: "only", Capacity: 1, Grace: time.Second, Handle: func(_ context.Context, as *hivev1.Assignment) ([]byte, error) {
+		now := running.Add(1)
+		defer running.Add(-1)
+		for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
+		}
+		return as.GetPayload(), nil
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var drafts []*hivev1.Draft
+	for i := range 200 {
+		drafts = append(drafts, &hivev1.Draft{Queue: fmt.Sprint("slot", i%9), Handler: "echo", Payload: []byte("x")})
+	}
+	out, err := c.SubmitBatch(ctx, drafts)
 	require.NoError(t, err)
-	require.Equal(t, "7", string(task.GetResult()), "a task that Redis let go is answered from the archive")
+	for _, o := range out {
+		require.Empty(t, o.GetRefused(), o.GetReason())
+		task, err := c.Wait(ctx, o.GetTaskId())
+		require.NoError(t, err)
+		require.Equal(t, hivev1.TaskState_TASK_STATE_COMPLETED, task.GetState())
+		require.EqualValues(t, 1, task.GetAttempt())
+	}
+	require.EqualValues(t, 1, most.Load())
+}
+
+func TestReplica_OtherNumberOfPartitions(t *testing.T) {
+	w := newWorld(t, away)
+	w.start("one").ready(t)
+	two := w.start("two", func(_ *process.Config, c *Config) { c.Partitions = 8 })
+	err := <-two.done
+	two.done <- nil
+	require.ErrorContains(t, err, "HIVE_PARTITIONS is 8, but the tasks in Redis are in 4 partitions")
 }
 
 func TestAgent_StopGivesBack(t *testing.T) {
-	m := newTestMachine(t, DefaultLease)
-	r := startReplica(t, "one", m, "postgres://leanvibe@127.0.0.1:1/none")
+	r := newWorld(t, away).start("one").ready(t)
 	c := client.New(r.url, nil)
 	stuck := make(chan struct{})
 	_, stop := runAgent(t, c, client.AgentConfig{ID: "stuck", Capacity: 1, Grace: 10 * time.Millisecond,
@@ -195,8 +356,7 @@ func TestAgent_StopGivesBack(t *testing.T) {
 }
 
 func TestAgent_PauseAndResume(t *testing.T) {
-	m := newTestMachine(t, DefaultLease)
-	c := client.New(startReplica(t, "one", m, "postgres://leanvibe@127.0.0.1:1/none").url, nil)
+	c := client.New(newWorld(t, away).start("one").ready(t).url, nil)
 	agent, _ := runAgent(t, c, client.AgentConfig{ID: "a", Capacity: 1, Handle: echo, Grace: time.Second})
 	require.Eventually(t, func() bool { return agent.Status().Attached }, patience, time.Millisecond)
 	agent.Pause()
@@ -212,8 +372,7 @@ func TestAgent_PauseAndResume(t *testing.T) {
 }
 
 func TestREST(t *testing.T) {
-	m := newTestMachine(t, DefaultLease)
-	r := startReplica(t, "one", m, "postgres://leanvibe@127.0.0.1:1/none")
+	r := newWorld(t, away).start("one").ready(t)
 	code, header, body := call(t, "POST", r.url+"/v1/tasks", "k1", `{"queue":"q","handler":"echo","payload":"hi"}`)
 	require.Equal(t, http.StatusCreated, code)
 	require.Equal(t, "one", header.Get("X-Hive-Instance"))
@@ -241,10 +400,22 @@ func TestREST(t *testing.T) {
 		{"wait in vain", "GET", "/v1/tasks/" + id + "/wait?timeout=20ms", "", "", 200, `"finished":false`},
 		{"wait wrongly", "GET", "/v1/tasks/" + id + "/wait?timeout=1h", "", "", 400, `timeout`},
 		{"no id", "GET", "/v1/tasks/nonsense", "", "", 404, `"not_found"`},
-		{"archive away", "GET", "/v1/tasks/0193563d-0000-7000-8000-000000000000", "", "", 503, `archive cannot be asked`},
+		{"archive away", "GET", "/v1/tasks/0193563d-0000-7000-8000-000000000000", "", "", 503, `PostgreSQL cannot be asked`},
+		{"id of no partition", "GET", "/v1/tasks/0193563d-0000-7000-8000-00000000ffff", "", "", 404, `"not_found"`},
+		{"explain", "GET", "/v1/tasks/" + id + "/explain", "", "", 200, `No agent is attached.`},
+		{"list", "GET", "/v1/tasks?queue=q&state=waiting", "", "", 200, id},
+		{"list nothing", "GET", "/v1/tasks?state=dead", "", "", 200, `"tasks":[]`},
+		{"list wrongly", "GET", "/v1/tasks?state=dad&limit=9", "", "", 400, `must be waiting, running`},
+		{"limit", "GET", "/v1/tasks?limit=501", "", "", 400, `must be 1 to 500`},
+		{"cursor", "GET", "/v1/tasks?cursor=x", "", "", 400, `is not the cursor of a page`},
+		{"re-drive what waits", "POST", "/v1/tasks/" + id + "/redrive", "", "", 200, `"state":"waiting"`},
 		{"stats of a queue", "GET", "/v1/stats?queue=q", "", "", 200, `"submitted":1,`},
-		{"stats", "GET", "/v1/stats", "", "", 200, `"queues":[{"queue":"q","submitted":1,"duplicates_answered":1,"duplicates_refused":1,`},
+		{"stats", "GET", "/v1/stats", "", "", 200, `"queues":[{"queue":"q","submitted":1,`},
+		{"duplicates", "GET", "/v1/stats", "", "", 200, `"duplicates_answered":1,"duplicates_refused":1,`},
 		{"agents", "GET", "/v1/agents", "", "", 200, `"agents":[]`},
+		{"cancel", "POST", "/v1/tasks/" + id + "/cancel", "", "", 200, `"state":"cancelled"`},
+		{"cancel again", "POST", "/v1/tasks/" + id + "/cancel", "", "", 200, `"state":"cancelled"`},
+		{"re-drive what was cancelled", "POST", "/v1/tasks/" + id + "/redrive", "", "", 409, `only a dead letter`},
 		{"health", "GET", "/health", "", "", 200, `"status":"degraded"`},
 	}
 	for _, test := range tests {
@@ -260,8 +431,9 @@ func TestREST(t *testing.T) {
 }
 
 func TestREST_RedisAway(t *testing.T) {
-	gone := NewMachine(rediscluster.New([]string{"127.0.0.1:1"}, ""), DefaultLease)
-	r := startReplica(t, "one", gone, "postgres://leanvibe@127.0.0.1:1/none")
+	r := newWorld(t, away).start("one", func(_ *process.Config, c *Config) {
+		c.Redis = redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}, MaxRedirects: 1})
+	})
 	code, header, body := call(t, "POST", r.url+"/v1/tasks", "k", `{"queue":"q","handler":"echo"}`)
 	require.Equal(t, http.StatusServiceUnavailable, code)
 	require.Equal(t, "1", header.Get("Retry-After"))

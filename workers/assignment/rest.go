@@ -1,16 +1,19 @@
 package assignment
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	hivev1 "github.com/leanvibe/hive/api/hive/v1"
+	"github.com/leanvibe/hive/workers/assignment/partition"
+	"github.com/leanvibe/hive/workers/assignment/wire"
 	"github.com/leanvibe/hive/workers/process"
 )
 
@@ -22,7 +25,11 @@ type rest struct{ *service }
 
 func (r rest) register(p *process.Process) {
 	p.Handle("POST /v1/tasks", r.handler(r.postTask))
+	p.Handle("GET /v1/tasks", r.handler(r.listTasks))
 	p.Handle("GET /v1/tasks/{id}", r.handler(r.getTask))
+	p.Handle("GET /v1/tasks/{id}/explain", r.handler(r.explainTask))
+	p.Handle("POST /v1/tasks/{id}/cancel", r.handler(r.cancelTask))
+	p.Handle("POST /v1/tasks/{id}/redrive", r.handler(r.redriveTask))
 	p.Handle("GET /v1/tasks/{id}/wait", r.handler(r.waitTask))
 	p.Handle("GET /v1/agents", r.handler(r.getAgents))
 	p.Handle("GET /v1/stats", r.handler(r.getStats))
@@ -49,33 +56,42 @@ type errorBody struct {
 	} `json:"error"`
 }
 
+// codes are the names and status of refusals; what is not here is an internal error.
+var codes = map[connect.Code]struct {
+	status int
+	name   string
+}{
+	connect.CodeInvalidArgument:    {http.StatusBadRequest, "invalid_argument"},
+	connect.CodeResourceExhausted:  {http.StatusRequestEntityTooLarge, "payload_too_large"},
+	connect.CodeAlreadyExists:      {http.StatusConflict, "already_exists"},
+	connect.CodeFailedPrecondition: {http.StatusConflict, "failed_precondition"},
+	connect.CodeNotFound:           {http.StatusNotFound, "not_found"},
+	connect.CodeUnavailable:        {http.StatusServiceUnavailable, "unavailable"},
+	connect.CodePermissionDenied:   {http.StatusForbidden, "permission_denied"},
+}
+
 func (r rest) fail(w http.ResponseWriter, req *http.Request, err error) {
-	var body errorBody
-	code := http.StatusInternalServerError
-	body.Error.Code, body.Error.Message = "internal", err.Error()
-	var invalid *InvalidError
-	var large *TooLargeError
-	var conflict *ConflictError
-	var busy *BusyError
-	switch {
-	case errors.As(err, &invalid):
-		code, body.Error.Code, body.Error.Fields = http.StatusBadRequest, "invalid_argument", invalid.Fields
-	case errors.As(err, &large):
-		code, body.Error.Code = http.StatusRequestEntityTooLarge, "payload_too_large"
-	case errors.As(err, &conflict):
-		code, body.Error.Code = http.StatusConflict, "already_exists"
-	case errors.Is(err, ErrNotFound):
-		code, body.Error.Code = http.StatusNotFound, "not_found"
-	case errors.As(err, &busy):
-		code, body.Error.Code = http.StatusServiceUnavailable, "unavailable"
-		w.Header().Set("Retry-After", seconds(busy.RetryAfter))
-	case errors.Is(err, context.Canceled):
+	code := codeOf(err)
+	if code == connect.CodeCanceled {
 		return // the client has gone
 	}
-	if code >= http.StatusInternalServerError {
-		r.log.Error("request failed", "path", req.URL.Path, "status", code, "error", err)
+	known, ok := codes[code]
+	if !ok {
+		known.status, known.name = http.StatusInternalServerError, "internal"
 	}
-	process.WriteJSON(w, code, body)
+	var body errorBody
+	body.Error.Code, body.Error.Message = known.name, err.Error()
+	var invalid *InvalidError
+	if errors.As(err, &invalid) {
+		body.Error.Fields = invalid.Fields
+	}
+	if code == connect.CodeUnavailable {
+		w.Header().Set("Retry-After", seconds(wire.RetryAfter(err)))
+	}
+	if known.status >= http.StatusInternalServerError {
+		r.log.Error("request failed", "path", req.URL.Path, "status", known.status, "error", err)
+	}
+	process.WriteJSON(w, known.status, body)
 }
 
 // taskBody is what POST /v1/tasks takes. The idempotency key is the header
@@ -104,11 +120,11 @@ func (r rest) postTask(w http.ResponseWriter, req *http.Request) (int, any, erro
 	if duplicate {
 		code = http.StatusOK
 	}
-	w.Header().Set("Location", "/v1/tasks/"+task.ID)
-	return code, map[string]any{"task": task.json(), "duplicate": duplicate}, nil
+	w.Header().Set("Location", "/v1/tasks/"+task.ID.String())
+	return code, map[string]any{"task": taskOf(&task), "duplicate": duplicate}, nil
 }
 
-func decodeDraft(w http.ResponseWriter, req *http.Request) (*Draft, error) {
+func decodeDraft(w http.ResponseWriter, req *http.Request) (*hivev1.Draft, error) {
 	dec := json.NewDecoder(http.MaxBytesReader(w, req.Body, maxBody))
 	dec.DisallowUnknownFields()
 	var b taskBody
@@ -122,31 +138,81 @@ func decodeDraft(w http.ResponseWriter, req *http.Request) (*Draft, error) {
 	case errors.As(err, &tooLong):
 		return nil, &TooLargeError{What: "body", Max: maxBody}
 	case errors.As(err, &wrongType):
-		return nil, &InvalidError{Fields: []FieldProblem{{wrongType.Field, fmt.Sprintf("must be %s, is %s", wrongType.Type, wrongType.Value)}}}
+		return nil, invalid(wrongType.Field, "must be %s, is %s", wrongType.Type, wrongType.Value)
 	case err != nil:
-		return nil, &InvalidError{Fields: []FieldProblem{{"body", "is not a task in JSON: " + strings.TrimPrefix(err.Error(), "json: ")}}}
+		return nil, invalid("body", "is not a task in JSON: %s", strings.TrimPrefix(err.Error(), "json: "))
 	case b.Payload != "" && len(b.PayloadBase64) > 0:
-		return nil, &InvalidError{Fields: []FieldProblem{{"payload_base64", "must not stand beside payload"}}}
+		return nil, invalid("payload_base64", "must not stand beside payload")
+	case b.Priority < 0:
+		return nil, invalid("priority", "must be 0 to %d", maxPriority)
+	case b.MaxAttempts < 0:
+		return nil, invalid("max_attempts", "must be 1 to %d, or 0 for %d", maxAttempts, defaultAttempts)
 	}
-	d := &Draft{
+	d := &hivev1.Draft{
 		IdempotencyKey: req.Header.Get("Idempotency-Key"), Queue: b.Queue, Handler: b.Handler,
-		Capabilities: b.Capabilities, Priority: b.Priority, MaxAttempts: b.MaxAttempts, Payload: b.PayloadBase64,
+		Capabilities: b.Capabilities, Priority: uint32(b.Priority), MaxAttempts: uint32(b.MaxAttempts), Payload: b.PayloadBase64,
 	}
 	if b.Payload != "" {
 		d.Payload = []byte(b.Payload)
 	}
 	if b.Deadline != nil {
-		d.Deadline = *b.Deadline
+		d.Deadline = timestamppb.New(*b.Deadline)
 	}
 	return d, nil
 }
 
 func (r rest) getTask(_ http.ResponseWriter, req *http.Request) (int, any, error) {
-	task, err := r.get(req.Context(), req.PathValue("id"))
-	if err != nil {
-		return 0, nil, err
+	return oneTask(r.get(req.Context(), req.PathValue("id")))
+}
+
+func (r rest) cancelTask(_ http.ResponseWriter, req *http.Request) (int, any, error) {
+	return oneTask(r.cancel(req.Context(), req.PathValue("id")))
+}
+
+func (r rest) redriveTask(_ http.ResponseWriter, req *http.Request) (int, any, error) {
+	return oneTask(r.redrive(req.Context(), req.PathValue("id")))
+}
+
+func oneTask(task partition.Task, err error) (int, any, error) {
+	return http.StatusOK, map[string]any{"task": taskOf(&task)}, err
+}
+
+func (r rest) explainTask(_ http.ResponseWriter, req *http.Request) (int, any, error) {
+	text, phase, err := r.explain(req.Context(), req.PathValue("id"))
+	return http.StatusOK, map[string]any{"text": text, "state": phase.String()}, err
+}
+
+// listTasks answers a page: ?queue=&state=&limit=&cursor=.
+func (r rest) listTasks(_ http.ResponseWriter, req *http.Request) (int, any, error) {
+	query := req.URL.Query()
+	in := page{queue: query.Get("queue"), cursor: query.Get("cursor")}
+	if text := query.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return 0, nil, invalid("limit", "must be 1 to %d, for example 100", maxPage)
+		}
+		in.limit = n
 	}
-	return http.StatusOK, map[string]any{"task": task.json()}, nil
+	if name := query.Get("state"); name != "" {
+		if in.phase = phaseOf(name); in.phase == 0 {
+			return 0, nil, invalid("state", "must be waiting, running, completed, dead or cancelled")
+		}
+	}
+	tasks, next, err := r.list(req.Context(), in)
+	out := make([]taskJSON, len(tasks))
+	for i := range tasks {
+		out[i] = taskOf(&tasks[i])
+	}
+	return http.StatusOK, map[string]any{"tasks": out, "next": next}, err
+}
+
+func phaseOf(name string) partition.Phase {
+	for p := partition.Waiting; p <= partition.Cancelled; p++ {
+		if p.String() == name {
+			return p
+		}
+	}
+	return 0
 }
 
 // waitTask answers 200 also when the time is over: finished says which it was.
@@ -155,21 +221,18 @@ func (r rest) waitTask(_ http.ResponseWriter, req *http.Request) (int, any, erro
 	if v := req.URL.Query().Get("timeout"); v != "" {
 		var err error
 		if timeout, err = time.ParseDuration(v); err != nil || timeout <= 0 || timeout > maxWait {
-			return 0, nil, &InvalidError{Fields: []FieldProblem{{"timeout", fmt.Sprintf("must be a duration up to %s, for example 5s", maxWait)}}}
+			return 0, nil, invalid("timeout", "must be a duration up to %s, for example 5s", maxWait)
 		}
 	}
 	task, err := r.wait(req.Context(), req.PathValue("id"), timeout)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, map[string]any{"task": task.json(), "finished": task.State.Finished()}, nil
+	return http.StatusOK, map[string]any{"task": taskOf(&task), "finished": task.Phase.Finished()}, err
 }
 
 func (r rest) getAgents(_ http.ResponseWriter, req *http.Request) (int, any, error) {
-	agents, err := r.machine.Agents(req.Context())
+	agents, err := r.agents(req.Context())
 	list := make([]agentJSON, len(agents))
 	for i, a := range agents {
-		list[i] = agentJSON(a)
+		list[i] = agentJSON{a.ID, a.Capabilities, a.Capacity, a.Running, a.Home, time.UnixMicro(a.Seen).UTC(), a.Labels}
 	}
 	return http.StatusOK, map[string]any{"agents": list}, err
 }
@@ -179,66 +242,14 @@ func (r rest) getStats(_ http.ResponseWriter, req *http.Request) (int, any, erro
 	queue := req.URL.Query().Get("queue")
 	total, queues, err := r.stats(req.Context(), queue)
 	if err != nil || queue != "" {
-		return http.StatusOK, total, err
+		return http.StatusOK, statsJSON(total), err
 	}
-	slices.SortFunc(queues, func(a, b Stats) int { return strings.Compare(a.Queue, b.Queue) })
+	all := make([]statsJSON, len(queues))
+	for i, q := range queues {
+		all[i] = statsJSON(q)
+	}
 	return http.StatusOK, struct {
-		Stats
-		Queues []Stats `json:"queues"`
-	}{total, queues}, nil
-}
-
-// agentJSON is an agent as REST shows it.
-type agentJSON struct {
-	ID           string            `json:"id"`
-	Capabilities []string          `json:"capabilities"`
-	Capacity     int               `json:"capacity"`
-	Running      int               `json:"running"`
-	AttachedTo   string            `json:"attached_to"`
-	SeenAt       time.Time         `json:"seen_at"`
-	Labels       map[string]string `json:"labels,omitempty"`
-}
-
-// taskJSON is a task as REST shows it. Payload and result are text where they
-// are valid UTF-8, else base64 under the other name.
-type taskJSON struct {
-	ID             string     `json:"id"`
-	IdempotencyKey string     `json:"idempotency_key,omitempty"`
-	Queue          string     `json:"queue"`
-	Handler        string     `json:"handler"`
-	Capabilities   []string   `json:"capabilities,omitempty"`
-	Priority       int        `json:"priority"`
-	Deadline       *time.Time `json:"deadline,omitempty"`
-	MaxAttempts    int        `json:"max_attempts"`
-	State          State      `json:"state"`
-	Attempt        int        `json:"attempt"`
-	Failures       int        `json:"failures"`
-	Agent          string     `json:"agent,omitempty"`
-	SubmittedAt    *time.Time `json:"submitted_at,omitempty"`
-	StartedAt      *time.Time `json:"started_at,omitempty"`
-	FinishedAt     *time.Time `json:"finished_at,omitempty"`
-	Payload        string     `json:"payload,omitempty"`
-	PayloadBase64  []byte     `json:"payload_base64,omitempty"`
-	Result         string     `json:"result,omitempty"`
-	ResultBase64   []byte     `json:"result_base64,omitempty"`
-	Error          string     `json:"error,omitempty"`
-}
-
-func (t *Task) json() taskJSON {
-	j := taskJSON{
-		ID: t.ID, IdempotencyKey: t.IdempotencyKey, Queue: t.Queue, Handler: t.Handler, Capabilities: t.Capabilities,
-		Priority: t.Priority, Deadline: orNull(t.Deadline), MaxAttempts: t.MaxAttempts, State: t.State,
-		Attempt: t.Attempt, Failures: t.Failures, Agent: t.Agent, SubmittedAt: orNull(t.SubmittedAt),
-		StartedAt: orNull(t.StartedAt), FinishedAt: orNull(t.FinishedAt), Error: t.Error,
-	}
-	j.Payload, j.PayloadBase64 = textOrBytes(t.Payload)
-	j.Result, j.ResultBase64 = textOrBytes(t.Result)
-	return j
-}
-
-func textOrBytes(b []byte) (string, []byte) {
-	if utf8.Valid(b) {
-		return string(b), nil
-	}
-	return "", b
+		statsJSON
+		Queues []statsJSON `json:"queues"`
+	}{statsJSON(total), all}, nil
 }

@@ -3,56 +3,73 @@ package assignment
 import (
 	"context"
 	"errors"
-	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	hivev1 "github.com/leanvibe/hive/api/hive/v1"
+	"github.com/leanvibe/hive/workers/assignment/archive"
+	"github.com/leanvibe/hive/workers/assignment/home"
+	"github.com/leanvibe/hive/workers/assignment/partition"
+	"github.com/leanvibe/hive/workers/assignment/wire"
 	"github.com/leanvibe/hive/workers/process/access"
 )
 
 // rpc serves hive.v1.AssignmentService.
 type rpc struct{ *service }
 
-// rpcError gives a condition its Connect code; the texts are those of REST.
-func rpcError(err error) error {
+// kinds are the codes of a partition's errors; the texts are those of REST.
+var kinds = map[wire.Kind]connect.Code{
+	wire.Lost: connect.CodeUnavailable, wire.Busy: connect.CodeUnavailable, wire.NotFound: connect.CodeNotFound,
+	wire.Conflict: connect.CodeAlreadyExists, wire.Expired: connect.CodeInvalidArgument,
+	wire.NotWaiting: connect.CodeFailedPrecondition, wire.NotDead: connect.CodeFailedPrecondition,
+}
+
+// codeOf gives a condition its Connect code.
+func codeOf(err error) connect.Code {
 	var invalid *InvalidError
 	var large *TooLargeError
-	var conflict *ConflictError
-	var busy *BusyError
 	var notOwn *access.NotOwnError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &notOwn):
-		return connect.NewError(connect.CodePermissionDenied, err)
-	case errors.As(err, &invalid):
-		return connect.NewError(connect.CodeInvalidArgument, err)
-	case errors.As(err, &large):
-		return connect.NewError(connect.CodeResourceExhausted, err)
-	case errors.As(err, &conflict):
-		return connect.NewError(connect.CodeAlreadyExists, err)
-	case errors.Is(err, ErrNotFound):
-		return connect.NewError(connect.CodeNotFound, err)
-	case errors.As(err, &busy):
-		e := connect.NewError(connect.CodeUnavailable, err)
-		e.Meta().Set("Retry-After", seconds(busy.RetryAfter))
-		return e
-	case errors.Is(err, context.Canceled):
-		return connect.NewError(connect.CodeCanceled, err)
-	default:
-		return connect.NewError(connect.CodeInternal, err)
+	var away *archive.UnreachableError
+	if code, ok := kinds[wire.KindOf(err)]; ok {
+		return code
 	}
+	switch {
+	case errors.As(err, &notOwn):
+		return connect.CodePermissionDenied
+	case errors.As(err, &invalid):
+		return connect.CodeInvalidArgument
+	case errors.As(err, &large):
+		return connect.CodeResourceExhausted
+	case errors.As(err, &away), errors.Is(err, home.ErrClosed):
+		return connect.CodeUnavailable
+	case errors.Is(err, context.Canceled):
+		return connect.CodeCanceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return connect.CodeDeadlineExceeded
+	}
+	return connect.CodeInternal
+}
+
+func rpcError(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := connect.NewError(codeOf(err), err)
+	if e.Code() == connect.CodeUnavailable {
+		e.Meta().Set("Retry-After", seconds(wire.RetryAfter(err)))
+	}
+	return e
 }
 
 // seconds writes a Retry-After of at least one second.
 func seconds(d time.Duration) string {
 	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
 }
+
+func duration(d time.Duration) *durationpb.Duration { return durationpb.New(d) }
 
 // answer wraps a message or turns the error into its code.
 func answer[T any](msg *T, err error) (*connect.Response[T], error) {
@@ -64,63 +81,82 @@ func answer[T any](msg *T, err error) (*connect.Response[T], error) {
 
 // Submit stores one task.
 func (r rpc) Submit(ctx context.Context, req *connect.Request[hivev1.SubmitRequest]) (*connect.Response[hivev1.SubmitResponse], error) {
-	task, duplicate, err := r.submit(ctx, draftOf(req.Msg.GetDraft()))
-	if err != nil {
-		return nil, rpcError(err)
-	}
-	return answer(&hivev1.SubmitResponse{Task: task.proto(), Duplicate: duplicate}, nil)
+	task, duplicate, err := r.submit(ctx, req.Msg.GetDraft())
+	msg, err := taskMessage(task, err)
+	return answer(&hivev1.SubmitResponse{Task: msg, Duplicate: duplicate}, err)
 }
 
 // SubmitBatch stores many tasks.
 func (r rpc) SubmitBatch(ctx context.Context, req *connect.Request[hivev1.SubmitBatchRequest]) (*connect.Response[hivev1.SubmitBatchResponse], error) {
-	drafts := make([]*Draft, len(req.Msg.GetDrafts()))
-	for i, d := range req.Msg.GetDrafts() {
-		drafts[i] = draftOf(d)
-	}
-	results, err := r.submitBatch(ctx, drafts)
-	out := &hivev1.SubmitBatchResponse{Outcomes: make([]*hivev1.SubmitOutcome, len(results))}
-	for i, res := range results {
-		o := &hivev1.SubmitOutcome{TaskId: res.TaskID, Duplicate: res.Duplicate}
-		if res.Err != nil {
-			o.Refused = connect.CodeOf(rpcError(res.Err)).String()
-			o.Reason = res.Err.Error()
-		}
-		out.Outcomes[i] = o
-	}
-	return answer(out, err)
+	results, err := r.submitBatch(ctx, req.Msg.GetDrafts())
+	return answer(&hivev1.SubmitBatchResponse{Outcomes: outcomesToProto(results)}, err)
+}
+
+// SubmitStream stores batches as they come.
+func (r rpc) SubmitStream(ctx context.Context, stream *connect.BidiStream[hivev1.SubmitStreamRequest, hivev1.SubmitStreamResponse]) error {
+	send, lift := bounded(ctx, stream)
+	defer lift()
+	return ended(ctx, r.submitStream(ctx, stream.Receive, send))
 }
 
 // GetTask answers one task, now or when it has finished.
 func (r rpc) GetTask(ctx context.Context, req *connect.Request[hivev1.GetTaskRequest]) (*connect.Response[hivev1.GetTaskResponse], error) {
-	var task *Task
+	var task partition.Task
 	var err error
 	if wait := req.Msg.GetWait().AsDuration(); wait > 0 {
 		task, err = r.wait(ctx, req.Msg.GetId(), wait)
 	} else {
 		task, err = r.get(ctx, req.Msg.GetId())
 	}
-	if err != nil {
-		return nil, rpcError(err)
+	msg, err := taskMessage(task, err)
+	return answer(&hivev1.GetTaskResponse{Task: msg}, err)
+}
+
+// Cancel takes back a waiting task.
+func (r rpc) Cancel(ctx context.Context, req *connect.Request[hivev1.CancelRequest]) (*connect.Response[hivev1.CancelResponse], error) {
+	msg, err := taskMessage(r.cancel(ctx, req.Msg.GetId()))
+	return answer(&hivev1.CancelResponse{Task: msg}, err)
+}
+
+// Explain says in English where a task stands.
+func (r rpc) Explain(ctx context.Context, req *connect.Request[hivev1.ExplainRequest]) (*connect.Response[hivev1.ExplainResponse], error) {
+	text, phase, err := r.explain(ctx, req.Msg.GetId())
+	return answer(&hivev1.ExplainResponse{Text: text, State: wire.StateToProto(phase)}, err)
+}
+
+// ListTasks answers a page of tasks.
+func (r rpc) ListTasks(ctx context.Context, req *connect.Request[hivev1.ListTasksRequest]) (*connect.Response[hivev1.ListTasksResponse], error) {
+	tasks, next, err := r.list(ctx, page{
+		queue: req.Msg.GetQueue(), phase: wire.PhaseOf(req.Msg.GetState()), limit: int(min(req.Msg.GetLimit(), maxPage+1)), cursor: req.Msg.GetCursor(),
+	})
+	out := &hivev1.ListTasksResponse{Next: next, Tasks: make([]*hivev1.Task, len(tasks))}
+	for i := range tasks {
+		out.Tasks[i] = wire.TaskToProto(&tasks[i])
 	}
-	return answer(&hivev1.GetTaskResponse{Task: task.proto()}, nil)
+	return answer(out, err)
+}
+
+// Redrive puts a dead letter back.
+func (r rpc) Redrive(ctx context.Context, req *connect.Request[hivev1.RedriveRequest]) (*connect.Response[hivev1.RedriveResponse], error) {
+	msg, err := taskMessage(r.redrive(ctx, req.Msg.GetId()))
+	return answer(&hivev1.RedriveResponse{Task: msg}, err)
+}
+
+// Work serves a stream of many agents.
+func (r rpc) Work(ctx context.Context, stream *connect.BidiStream[hivev1.WorkRequest, hivev1.WorkResponse]) error {
+	send, lift := bounded(ctx, stream)
+	defer lift()
+	return ended(ctx, r.work(ctx, stream.Receive, send))
 }
 
 // Attach serves an agent's stream.
 func (r rpc) Attach(ctx context.Context, req *connect.Request[hivev1.AttachRequest], stream *connect.ServerStream[hivev1.AttachResponse]) error {
-	a := &Attachment{
-		Agent: req.Msg.GetAgentId(), Capabilities: req.Msg.GetCapabilities(), Capacity: int(req.Msg.GetCapacity()),
-		Labels: req.Msg.GetLabels(), Held: executionsOf(req.Msg.GetHeld()),
-	}
-	if err := errors.Join(access.Own(ctx, a.Agent), a.Validate()); err != nil {
+	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
 		return rpcError(err)
 	}
-	sink := streamSink{stream: stream, lease: r.machine.lease, conn: connOf(ctx)}
-	defer sink.unbound()
-	err := r.dispatcher.attach(ctx, a, sink)
-	if errors.Is(err, context.Canceled) {
-		return nil // the agent hung up: nobody is left to hear of it
-	}
-	return rpcError(err)
+	send, lift := bounded(ctx, stream)
+	defer lift()
+	return ended(ctx, r.attach(ctx, req.Msg, send))
 }
 
 // Detach asks for a stream's orderly end.
@@ -128,7 +164,7 @@ func (r rpc) Detach(ctx context.Context, req *connect.Request[hivev1.DetachReque
 	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
 		return nil, rpcError(err)
 	}
-	return answer(&hivev1.DetachResponse{}, r.machine.Detach(ctx, req.Msg.GetAgentId(), req.Msg.GetSession()))
+	return answer(&hivev1.DetachResponse{}, r.detach(ctx, req.Msg.GetAgentId(), req.Msg.GetSession()))
 }
 
 // Heartbeat renews leases.
@@ -136,8 +172,11 @@ func (r rpc) Heartbeat(ctx context.Context, req *connect.Request[hivev1.Heartbea
 	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
 		return nil, rpcError(err)
 	}
-	lost, err := r.heartbeat(ctx, req.Msg.GetAgentId(), executionsOf(req.Msg.GetHeld()))
-	return answer(&hivev1.HeartbeatResponse{Lost: protoExecutions(lost)}, err)
+	lost, err := r.heartbeat(ctx, []*hivev1.HeartbeatRequest{req.Msg})
+	if err != nil {
+		return nil, rpcError(err)
+	}
+	return answer(&hivev1.HeartbeatResponse{Lost: wire.ExecutionsToProto(lost[0])}, nil)
 }
 
 // Complete ends one execution.
@@ -145,13 +184,8 @@ func (r rpc) Complete(ctx context.Context, req *connect.Request[hivev1.CompleteR
 	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
 		return nil, rpcError(err)
 	}
-	v, err := r.complete(ctx, Report{
-		Agent: req.Msg.GetAgentId(), Execution: executionOf(req.Msg.GetExecution()),
-		Result: req.Msg.GetResult(), Error: req.Msg.GetError(), Final: req.Msg.GetFinal(),
-	})
-	return answer(&hivev1.CompleteResponse{
-		Accepted: v.Accepted, Duplicate: v.Duplicate, Reason: v.Reason, State: protoStates[v.State],
-	}, err)
+	out := r.report(ctx, []*hivev1.CompleteRequest{req.Msg})[0]
+	return answer(wire.VerdictToProto(out.verdict), out.err)
 }
 
 // Release gives executions back.
@@ -159,16 +193,16 @@ func (r rpc) Release(ctx context.Context, req *connect.Request[hivev1.ReleaseReq
 	if err := access.Own(ctx, req.Msg.GetAgentId()); err != nil {
 		return nil, rpcError(err)
 	}
-	n, err := r.release(ctx, req.Msg.GetAgentId(), executionsOf(req.Msg.GetExecutions()))
+	n, err := r.release(ctx, req.Msg.GetAgentId(), req.Msg.GetExecutions())
 	return answer(&hivev1.ReleaseResponse{Released: uint32(n)}, err)
 }
 
-// ListAgents answers who was seen lately.
+// ListAgents answers who is attached or holds something.
 func (r rpc) ListAgents(ctx context.Context, _ *connect.Request[hivev1.ListAgentsRequest]) (*connect.Response[hivev1.ListAgentsResponse], error) {
-	agents, err := r.machine.Agents(ctx)
-	out := &hivev1.ListAgentsResponse{}
-	for _, a := range agents {
-		out.Agents = append(out.Agents, a.proto())
+	agents, err := r.agents(ctx)
+	out := &hivev1.ListAgentsResponse{Agents: make([]*hivev1.Agent, len(agents))}
+	for i := range agents {
+		out.Agents[i] = wire.AgentToProto(&agents[i])
 	}
 	return answer(out, err)
 }
@@ -176,67 +210,9 @@ func (r rpc) ListAgents(ctx context.Context, _ *connect.Request[hivev1.ListAgent
 // Stats answers the counters.
 func (r rpc) Stats(ctx context.Context, req *connect.Request[hivev1.StatsRequest]) (*connect.Response[hivev1.StatsResponse], error) {
 	total, queues, err := r.stats(ctx, req.Msg.GetQueue())
-	slices.SortFunc(queues, func(a, b Stats) int { return strings.Compare(a.Queue, b.Queue) })
-	out := &hivev1.StatsResponse{Total: total.proto()}
-	for _, q := range queues {
-		out.Queues = append(out.Queues, q.proto())
+	out := &hivev1.StatsResponse{Total: wire.StatsToProto(&total), Queues: make([]*hivev1.QueueStats, len(queues))}
+	for i := range queues {
+		out.Queues[i] = wire.StatsToProto(&queues[i])
 	}
 	return answer(out, err)
-}
-
-// sendMax bounds the sending of one frame: an agent that reads nothing for that
-// long has gone.
-const sendMax = 10 * time.Second
-
-// streamSink sends an agent's frames.
-type streamSink struct {
-	stream *connect.ServerStream[hivev1.AttachResponse]
-	lease  time.Duration
-	conn   *http.ResponseController
-}
-
-func (s streamSink) send(m *hivev1.AttachResponse) error {
-	if s.conn != nil {
-		if err := s.conn.SetWriteDeadline(time.Now().Add(sendMax)); err != nil {
-			return err
-		}
-	}
-	return s.stream.Send(m)
-}
-
-// unbound lifts the write bound: the proxy may use the connection again.
-func (s streamSink) unbound() {
-	if s.conn != nil {
-		_ = s.conn.SetWriteDeadline(time.Time{})
-	}
-}
-
-func (s streamSink) Attached(session string, lost []Execution) error {
-	return s.send(attachedFrame(session, s.lease, lost))
-}
-
-func (s streamSink) Assign(a Assignment) error { return s.send(a.proto()) }
-
-func (s streamSink) KeepAlive() error {
-	return s.send(&hivev1.AttachResponse{Event: &hivev1.AttachResponse_KeepAlive{KeepAlive: &hivev1.KeepAlive{}}})
-}
-
-func (s streamSink) Goodbye(end End) error {
-	return s.send(&hivev1.AttachResponse{Event: &hivev1.AttachResponse_Goodbye{
-		Goodbye: &hivev1.Goodbye{Reason: goodbyes[end]}}})
-}
-
-type connKey struct{}
-
-// withConn lets the stream's handler bound its writes.
-func withConn(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := context.WithValue(r.Context(), connKey{}, http.NewResponseController(w))
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
-}
-
-func connOf(ctx context.Context) *http.ResponseController {
-	c, _ := ctx.Value(connKey{}).(*http.ResponseController)
-	return c
 }

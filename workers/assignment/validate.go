@@ -3,12 +3,17 @@ package assignment
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
+
+	hivev1 "github.com/leanvibe/hive/api/hive/v1"
+	"github.com/leanvibe/hive/workers/assignment/partition"
+	"github.com/leanvibe/hive/workers/assignment/wire"
 )
 
 // Limits of a task.
@@ -28,6 +33,9 @@ const (
 	maxLabels       = 16
 	// MaxBatch is in drafts; their bodies share one request limit.
 	MaxBatch = 500
+	// maxPage is in tasks.
+	maxPage     = 500
+	defaultPage = 100
 )
 
 var (
@@ -54,28 +62,40 @@ func (c *fieldCheck) err() error {
 	return &InvalidError{Fields: c.problems}
 }
 
-// Validate checks the draft against the limits and puts it into its stored form:
-// defaults filled in, capabilities sorted without repeats. Whether the deadline
-// has passed is Redis's to judge, after it has looked for the idempotency key.
-func (d *Draft) Validate(now time.Time) error {
-	if len(d.Payload) > MaxPayload {
-		return &TooLargeError{What: "payload", Size: len(d.Payload), Max: MaxPayload}
+// draftOf checks a draft against the limits and puts it into its stored form, with an ID of
+// its own: defaults filled in, capabilities sorted without repeats. Whether the deadline has
+// passed is the partition's to judge, after it has looked for the idempotency key.
+func draftOf(d *hivev1.Draft, now time.Time) (*partition.Draft, error) {
+	if size := len(d.GetPayload()); size > MaxPayload {
+		return nil, &TooLargeError{What: "payload", Size: size, Max: MaxPayload}
 	}
 	var c fieldCheck
-	c.require(d.IdempotencyKey == "" || len(d.IdempotencyKey) <= maxKey && keyPattern.MatchString(d.IdempotencyKey),
+	key := d.GetIdempotencyKey()
+	c.require(key == "" || len(key) <= maxKey && keyPattern.MatchString(key),
 		"idempotency_key", "must be at most %d printable ASCII characters without blanks", maxKey)
-	c.require(namePattern.MatchString(d.Queue), "queue", nameForm)
-	c.require(namePattern.MatchString(d.Handler), "handler", nameForm)
-	c.require(d.Priority >= 0 && d.Priority <= maxPriority, "priority", "must be 0 to %d", maxPriority)
-	c.require(d.MaxAttempts >= 0 && d.MaxAttempts <= maxAttempts, "max_attempts", "must be 1 to %d, or 0 for %d", maxAttempts, defaultAttempts)
-	if !d.Deadline.IsZero() {
-		c.require(d.Deadline.Before(now.Add(maxDeadline)), "deadline", "must be within %s", maxDeadline)
+	c.require(namePattern.MatchString(d.GetQueue()), "queue", nameForm)
+	c.require(namePattern.MatchString(d.GetHandler()), "handler", nameForm)
+	c.require(d.GetPriority() <= maxPriority, "priority", "must be 0 to %d", maxPriority)
+	c.require(d.GetMaxAttempts() <= maxAttempts, "max_attempts", "must be 1 to %d, or 0 for %d", maxAttempts, defaultAttempts)
+	if d.GetDeadline() != nil {
+		c.require(d.GetDeadline().IsValid() && d.GetDeadline().AsTime().Before(now.Add(maxDeadline)), "deadline", "must be within %s", maxDeadline)
 	}
-	d.Capabilities = checkCapabilities(&c, d.Capabilities)
-	if d.MaxAttempts == 0 {
-		d.MaxAttempts = defaultAttempts
+	out := &partition.Draft{
+		Key: key, Queue: d.GetQueue(), Handler: d.GetHandler(), Capabilities: checkCapabilities(&c, d.GetCapabilities()),
+		Priority: int(d.GetPriority()), Deadline: wire.Micros(d.GetDeadline()), MaxAttempts: int(d.GetMaxAttempts()), Payload: d.GetPayload(),
 	}
-	return c.err()
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	if out.MaxAttempts == 0 {
+		out.MaxAttempts = defaultAttempts
+	}
+	var err error
+	if out.ID, err = uuid.NewV7(); err != nil {
+		return nil, err
+	}
+	out.Digest = digest(out)
+	return out, nil
 }
 
 func checkCapabilities(c *fieldCheck, caps []string) []string {
@@ -88,44 +108,39 @@ func checkCapabilities(c *fieldCheck, caps []string) []string {
 	return slices.Compact(sorted)
 }
 
-// shape is the capability set as Redis keys name it.
-func (d *Draft) shape() string { return strings.Join(d.Capabilities, ",") }
-
 // digest tells whether two drafts with the same key are the same task.
-func (d *Draft) digest() string {
+func digest(d *partition.Draft) (out [16]byte) {
+	if d.Key == "" {
+		return out // nobody will ask
+	}
 	h := sha256.New()
-	for _, part := range []string{d.Queue, d.Handler, d.shape(), string(d.Payload)} {
-		_ = binary.Write(h, binary.BigEndian, uint64(len(part)))
+	var size [8]byte
+	for _, part := range []string{d.Queue, d.Handler, strings.Join(d.Capabilities, ","), string(d.Payload)} {
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		h.Write(size[:])
 		h.Write([]byte(part))
 	}
-	for _, n := range []int64{int64(d.Priority), int64(d.MaxAttempts), micros(d.Deadline)} {
-		_ = binary.Write(h, binary.BigEndian, n)
+	for _, n := range []int64{int64(d.Priority), int64(d.MaxAttempts), d.Deadline} {
+		binary.BigEndian.PutUint64(size[:], uint64(n))
+		h.Write(size[:])
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	copy(out[:], h.Sum(nil))
+	return out
 }
 
-// Attachment is an agent's request for a stream.
-type Attachment struct {
-	Agent        string
-	Capabilities []string
-	Capacity     int
-	Labels       map[string]string
-	// Held are the executions that the agent still works on.
-	Held []Execution
-}
-
-// Validate checks the request against the limits and sorts the capabilities.
-func (a *Attachment) Validate() error {
+// specOf checks an agent's request for a stream.
+func specOf(in *hivev1.AttachRequest) (partition.AgentSpec, error) {
 	var c fieldCheck
-	checkAgent(&c, a.Agent)
-	c.require(a.Capacity >= 1 && a.Capacity <= maxCapacity, "capacity", "must be 1 to %d", maxCapacity)
-	c.require(len(a.Labels) <= maxLabels, "labels", "must be at most %d", maxLabels)
-	for k, v := range a.Labels {
+	checkAgent(&c, in.GetAgentId())
+	c.require(in.GetCapacity() >= 1 && in.GetCapacity() <= maxCapacity, "capacity", "must be 1 to %d", maxCapacity)
+	c.require(len(in.GetLabels()) <= maxLabels, "labels", "must be at most %d", maxLabels)
+	for k, v := range in.GetLabels() {
 		c.require(len(k) <= 64 && len(v) <= 256, "labels", "%.64q: key or value is too long", k)
 	}
-	checkExecutions(&c, "held", a.Held)
-	a.Capabilities = checkCapabilities(&c, a.Capabilities)
-	return c.err()
+	checkExecutions(&c, "held", in.GetHeld())
+	spec := wire.SpecOf(in)
+	spec.Capabilities = checkCapabilities(&c, spec.Capabilities)
+	return spec, c.err()
 }
 
 func checkAgent(c *fieldCheck, id string) {
@@ -133,25 +148,26 @@ func checkAgent(c *fieldCheck, id string) {
 		"must be 1 to 128 of letters, digits, '.', '_', '-', beginning with a letter or digit")
 }
 
-func checkExecutions(c *fieldCheck, field string, list []Execution) {
+func checkExecutions(c *fieldCheck, field string, list []*hivev1.Execution) {
 	c.require(len(list) <= maxHeld, field, "must be at most %d", maxHeld)
 	for i, e := range list {
-		c.require(isTaskID(e.TaskID), fmt.Sprintf("%s[%d].task_id", field, i), "is not a task id")
+		if _, ok := wire.ID(e.GetTaskId()); !ok {
+			c.require(false, fmt.Sprintf("%s[%d].task_id", field, i), "is not a task id")
+		}
 	}
 }
 
-// micros is a time as Redis keeps it; 0 is no time.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
+// checkReport checks how an execution is said to have ended.
+func checkReport(r *hivev1.CompleteRequest) error {
+	var c fieldCheck
+	checkAgent(&c, r.GetAgentId())
+	checkExecutions(&c, "execution", []*hivev1.Execution{r.GetExecution()})
+	c.require(len(r.GetError()) <= MaxError, "error", "must be at most %d bytes", MaxError)
+	if err := c.err(); err != nil {
+		return err
 	}
-	return t.UnixMicro()
-}
-
-// fromMicros is the inverse of micros.
-func fromMicros(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
+	if len(r.GetResult()) > MaxPayload {
+		return &TooLargeError{What: "result", Size: len(r.GetResult()), Max: MaxPayload}
 	}
-	return time.UnixMicro(n).UTC()
+	return nil
 }

@@ -36,8 +36,10 @@ func (p *Process) gate(next http.Handler) http.Handler {
 
 func (p *Process) refuseDraining(w http.ResponseWriter, r *http.Request) {
 	p.metrics.refused.Inc()
-	_, _ = io.CopyN(io.Discard, r.Body, drainBodyMax)
-	w.Header().Set("Connection", "close")
+	if r.ProtoMajor == 1 { // a stream of HTTP/2 ends by itself, and its body may never
+		_, _ = io.CopyN(io.Discard, r.Body, drainBodyMax)
+	}
+	w.Header().Set("Connection", "close") // on HTTP/2 the server says GOAWAY
 	w.Header().Set("Retry-After", "1")
 	WriteJSON(w, http.StatusServiceUnavailable, map[string]any{"error": map[string]string{
 		"code": "unavailable", "message": p.cfg.Instance + " drains: nothing was done, send the request again",

@@ -40,6 +40,8 @@ const (
 	TaskState_TASK_STATE_COMPLETED TaskState = 3
 	// Dead letter: its last attempt failed, or its deadline passed.
 	TaskState_TASK_STATE_DEAD TaskState = 4
+	// Taken back before it ran.
+	TaskState_TASK_STATE_CANCELLED TaskState = 5
 )
 
 // Enum value maps for TaskState.
@@ -50,6 +52,7 @@ var (
 		2: "TASK_STATE_RUNNING",
 		3: "TASK_STATE_COMPLETED",
 		4: "TASK_STATE_DEAD",
+		5: "TASK_STATE_CANCELLED",
 	}
 	TaskState_value = map[string]int32{
 		"TASK_STATE_UNSPECIFIED": 0,
@@ -57,6 +60,7 @@ var (
 		"TASK_STATE_RUNNING":     2,
 		"TASK_STATE_COMPLETED":   3,
 		"TASK_STATE_DEAD":        4,
+		"TASK_STATE_CANCELLED":   5,
 	}
 )
 
@@ -139,7 +143,7 @@ func (x Goodbye_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Goodbye_Reason.Descriptor instead.
 func (Goodbye_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{15, 0}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{31, 0}
 }
 
 // Draft is a task as its submitter writes it.
@@ -692,6 +696,955 @@ func (x *SubmitOutcome) GetReason() string {
 	return ""
 }
 
+// SubmitStreamRequest is one batch on a stream.
+type SubmitStreamRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names the frame in its answer; the client's own count.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// 1 to 500.
+	Drafts        []*Draft `protobuf:"bytes,2,rep,name=drafts,proto3" json:"drafts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitStreamRequest) Reset() {
+	*x = SubmitStreamRequest{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitStreamRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitStreamRequest) ProtoMessage() {}
+
+func (x *SubmitStreamRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitStreamRequest.ProtoReflect.Descriptor instead.
+func (*SubmitStreamRequest) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SubmitStreamRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *SubmitStreamRequest) GetDrafts() []*Draft {
+	if x != nil {
+		return x.Drafts
+	}
+	return nil
+}
+
+// SubmitStreamResponse answers one batch. It is sent when what was stored is durable.
+type SubmitStreamResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// One per draft, in order; a draft whose outcome is not known, or that met a bound,
+	// is refused with "unavailable": send it again with the same key.
+	Outcomes []*SubmitOutcome `protobuf:"bytes,2,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	// Set on the last frame of a stream that the server ends: open another.
+	Goodbye       *Goodbye `protobuf:"bytes,3,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitStreamResponse) Reset() {
+	*x = SubmitStreamResponse{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitStreamResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitStreamResponse) ProtoMessage() {}
+
+func (x *SubmitStreamResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitStreamResponse.ProtoReflect.Descriptor instead.
+func (*SubmitStreamResponse) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SubmitStreamResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *SubmitStreamResponse) GetOutcomes() []*SubmitOutcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+func (x *SubmitStreamResponse) GetGoodbye() *Goodbye {
+	if x != nil {
+		return x.Goodbye
+	}
+	return nil
+}
+
+type CancelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRequest) Reset() {
+	*x = CancelRequest{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRequest) ProtoMessage() {}
+
+func (x *CancelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
+func (*CancelRequest) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CancelRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type CancelResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *Task                  `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelResponse) Reset() {
+	*x = CancelResponse{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelResponse) ProtoMessage() {}
+
+func (x *CancelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
+func (*CancelResponse) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CancelResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+type ExplainRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ExplainRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ExplainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	State         TaskState              `protobuf:"varint,2,opt,name=state,proto3,enum=hive.v1.TaskState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExplainResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetState() TaskState {
+	if x != nil {
+		return x.State
+	}
+	return TaskState_TASK_STATE_UNSPECIFIED
+}
+
+type ListTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: all queues.
+	Queue string `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// Unspecified: all that are kept.
+	State TaskState `protobuf:"varint,2,opt,name=state,proto3,enum=hive.v1.TaskState" json:"state,omitempty"`
+	// At most, 1 to 500; 0 means 100.
+	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// next of the page before; empty: the first page.
+	Cursor        string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTasksRequest) Reset() {
+	*x = ListTasksRequest{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTasksRequest) ProtoMessage() {}
+
+func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
+func (*ListTasksRequest) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListTasksRequest) GetQueue() string {
+	if x != nil {
+		return x.Queue
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetState() TaskState {
+	if x != nil {
+		return x.State
+	}
+	return TaskState_TASK_STATE_UNSPECIFIED
+}
+
+func (x *ListTasksRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListTasksRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without payload and result; GetTask has them.
+	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// Cursor of the next page; empty: this is the last.
+	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTasksResponse) Reset() {
+	*x = ListTasksResponse{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTasksResponse) ProtoMessage() {}
+
+func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
+func (*ListTasksResponse) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListTasksResponse) GetTasks() []*Task {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *ListTasksResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+type RedriveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedriveRequest) Reset() {
+	*x = RedriveRequest{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveRequest) ProtoMessage() {}
+
+func (x *RedriveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveRequest.ProtoReflect.Descriptor instead.
+func (*RedriveRequest) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RedriveRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RedriveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *Task                  `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedriveResponse) Reset() {
+	*x = RedriveResponse{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedriveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedriveResponse) ProtoMessage() {}
+
+func (x *RedriveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedriveResponse.ProtoReflect.Descriptor instead.
+func (*RedriveResponse) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RedriveResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+// WorkRequest is one frame of a stream of many agents. Its parts are done in the
+// order in which they stand here.
+type WorkRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Attach     []*AttachRequest       `protobuf:"bytes,1,rep,name=attach,proto3" json:"attach,omitempty"`
+	Heartbeats []*HeartbeatRequest    `protobuf:"bytes,2,rep,name=heartbeats,proto3" json:"heartbeats,omitempty"`
+	// Answered by one Reported each, in any order.
+	Results  []*CompleteRequest `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
+	Releases []*ReleaseRequest  `protobuf:"bytes,4,rep,name=releases,proto3" json:"releases,omitempty"`
+	// Ids of agents that get nothing more; what they hold stays theirs until it is
+	// reported, released or lost.
+	Detach        []string `protobuf:"bytes,5,rep,name=detach,proto3" json:"detach,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkRequest) Reset() {
+	*x = WorkRequest{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkRequest) ProtoMessage() {}
+
+func (x *WorkRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkRequest.ProtoReflect.Descriptor instead.
+func (*WorkRequest) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WorkRequest) GetAttach() []*AttachRequest {
+	if x != nil {
+		return x.Attach
+	}
+	return nil
+}
+
+func (x *WorkRequest) GetHeartbeats() []*HeartbeatRequest {
+	if x != nil {
+		return x.Heartbeats
+	}
+	return nil
+}
+
+func (x *WorkRequest) GetResults() []*CompleteRequest {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *WorkRequest) GetReleases() []*ReleaseRequest {
+	if x != nil {
+		return x.Releases
+	}
+	return nil
+}
+
+func (x *WorkRequest) GetDetach() []string {
+	if x != nil {
+		return x.Detach
+	}
+	return nil
+}
+
+// WorkResponse is one frame down such a stream.
+type WorkResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Heartbeat at a third of it; on the first frame.
+	Lease       *durationpb.Duration `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Attached    []*AgentAttached     `protobuf:"bytes,2,rep,name=attached,proto3" json:"attached,omitempty"`
+	Assignments []*AgentAssignments  `protobuf:"bytes,3,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	Reported    []*Reported          `protobuf:"bytes,4,rep,name=reported,proto3" json:"reported,omitempty"`
+	// What agents do not hold any more.
+	Lost []*AgentLost `protobuf:"bytes,5,rep,name=lost,proto3" json:"lost,omitempty"`
+	// Ids of agents that attached elsewhere, or whose detach is done.
+	Gone []string `protobuf:"bytes,6,rep,name=gone,proto3" json:"gone,omitempty"`
+	// Set on the last frame of a stream that the server ends.
+	Goodbye       *Goodbye `protobuf:"bytes,7,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkResponse) Reset() {
+	*x = WorkResponse{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkResponse) ProtoMessage() {}
+
+func (x *WorkResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkResponse.ProtoReflect.Descriptor instead.
+func (*WorkResponse) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WorkResponse) GetLease() *durationpb.Duration {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetAttached() []*AgentAttached {
+	if x != nil {
+		return x.Attached
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetAssignments() []*AgentAssignments {
+	if x != nil {
+		return x.Assignments
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetReported() []*Reported {
+	if x != nil {
+		return x.Reported
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetLost() []*AgentLost {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetGone() []string {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetGoodbye() *Goodbye {
+	if x != nil {
+		return x.Goodbye
+	}
+	return nil
+}
+
+// AgentAttached answers one attach.
+type AgentAttached struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	AgentId string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	Lost    []*Execution           `protobuf:"bytes,2,rep,name=lost,proto3" json:"lost,omitempty"`
+	// Set when it was refused, as a code: "invalid_argument", "unavailable", …
+	Refused       string `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentAttached) Reset() {
+	*x = AgentAttached{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentAttached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentAttached) ProtoMessage() {}
+
+func (x *AgentAttached) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentAttached.ProtoReflect.Descriptor instead.
+func (*AgentAttached) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AgentAttached) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *AgentAttached) GetLost() []*Execution {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *AgentAttached) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+func (x *AgentAttached) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// AgentAssignments are executions for one agent.
+type AgentAssignments struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	Assignments   []*Assignment          `protobuf:"bytes,2,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentAssignments) Reset() {
+	*x = AgentAssignments{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentAssignments) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentAssignments) ProtoMessage() {}
+
+func (x *AgentAssignments) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentAssignments.ProtoReflect.Descriptor instead.
+func (*AgentAssignments) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AgentAssignments) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *AgentAssignments) GetAssignments() []*Assignment {
+	if x != nil {
+		return x.Assignments
+	}
+	return nil
+}
+
+// AgentLost are executions that one agent does not hold any more.
+type AgentLost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	Lost          []*Execution           `protobuf:"bytes,2,rep,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentLost) Reset() {
+	*x = AgentLost{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentLost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentLost) ProtoMessage() {}
+
+func (x *AgentLost) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentLost.ProtoReflect.Descriptor instead.
+func (*AgentLost) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AgentLost) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *AgentLost) GetLost() []*Execution {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+// Reported is what became of one result.
+type Reported struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	AgentId   string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	Execution *Execution             `protobuf:"bytes,2,opt,name=execution,proto3" json:"execution,omitempty"`
+	Outcome   *CompleteResponse      `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// Set when the report could not be judged: "unavailable": send it again.
+	Refused       string `protobuf:"bytes,4,opt,name=refused,proto3" json:"refused,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reported) Reset() {
+	*x = Reported{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reported) ProtoMessage() {}
+
+func (x *Reported) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reported.ProtoReflect.Descriptor instead.
+func (*Reported) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Reported) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *Reported) GetExecution() *Execution {
+	if x != nil {
+		return x.Execution
+	}
+	return nil
+}
+
+func (x *Reported) GetOutcome() *CompleteResponse {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *Reported) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+func (x *Reported) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type GetTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -703,7 +1656,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[7]
+	mi := &file_hive_v1_assignment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +1668,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[7]
+	mi := &file_hive_v1_assignment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +1681,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{7}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -754,7 +1707,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[8]
+	mi := &file_hive_v1_assignment_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +1719,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[8]
+	mi := &file_hive_v1_assignment_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +1732,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{8}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
@@ -800,7 +1753,7 @@ type Execution struct {
 
 func (x *Execution) Reset() {
 	*x = Execution{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[9]
+	mi := &file_hive_v1_assignment_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +1765,7 @@ func (x *Execution) String() string {
 func (*Execution) ProtoMessage() {}
 
 func (x *Execution) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[9]
+	mi := &file_hive_v1_assignment_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +1778,7 @@ func (x *Execution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Execution.ProtoReflect.Descriptor instead.
 func (*Execution) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{9}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Execution) GetTaskId() string {
@@ -859,7 +1812,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[10]
+	mi := &file_hive_v1_assignment_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1824,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[10]
+	mi := &file_hive_v1_assignment_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1837,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{10}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *AttachRequest) GetAgentId() string {
@@ -938,7 +1891,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[11]
+	mi := &file_hive_v1_assignment_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1903,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[11]
+	mi := &file_hive_v1_assignment_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1916,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{11}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AttachResponse) GetEvent() isAttachResponse_Event {
@@ -1052,7 +2005,7 @@ type Attached struct {
 
 func (x *Attached) Reset() {
 	*x = Attached{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[12]
+	mi := &file_hive_v1_assignment_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +2017,7 @@ func (x *Attached) String() string {
 func (*Attached) ProtoMessage() {}
 
 func (x *Attached) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[12]
+	mi := &file_hive_v1_assignment_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +2030,7 @@ func (x *Attached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attached.ProtoReflect.Descriptor instead.
 func (*Attached) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{12}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Attached) GetSession() string {
@@ -1116,7 +2069,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[13]
+	mi := &file_hive_v1_assignment_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +2081,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[13]
+	mi := &file_hive_v1_assignment_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +2094,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{13}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Assignment) GetExecution() *Execution {
@@ -1195,7 +2148,7 @@ type KeepAlive struct {
 
 func (x *KeepAlive) Reset() {
 	*x = KeepAlive{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[14]
+	mi := &file_hive_v1_assignment_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +2160,7 @@ func (x *KeepAlive) String() string {
 func (*KeepAlive) ProtoMessage() {}
 
 func (x *KeepAlive) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[14]
+	mi := &file_hive_v1_assignment_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +2173,7 @@ func (x *KeepAlive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepAlive.ProtoReflect.Descriptor instead.
 func (*KeepAlive) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{14}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{30}
 }
 
 // Goodbye is the last frame of an orderly end.
@@ -1233,7 +2186,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[15]
+	mi := &file_hive_v1_assignment_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +2198,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[15]
+	mi := &file_hive_v1_assignment_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +2211,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{15}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Goodbye) GetReason() Goodbye_Reason {
@@ -1278,7 +2231,7 @@ type DetachRequest struct {
 
 func (x *DetachRequest) Reset() {
 	*x = DetachRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[16]
+	mi := &file_hive_v1_assignment_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +2243,7 @@ func (x *DetachRequest) String() string {
 func (*DetachRequest) ProtoMessage() {}
 
 func (x *DetachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[16]
+	mi := &file_hive_v1_assignment_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +2256,7 @@ func (x *DetachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
 func (*DetachRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{16}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DetachRequest) GetAgentId() string {
@@ -1328,7 +2281,7 @@ type DetachResponse struct {
 
 func (x *DetachResponse) Reset() {
 	*x = DetachResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[17]
+	mi := &file_hive_v1_assignment_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +2293,7 @@ func (x *DetachResponse) String() string {
 func (*DetachResponse) ProtoMessage() {}
 
 func (x *DetachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[17]
+	mi := &file_hive_v1_assignment_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +2306,7 @@ func (x *DetachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
 func (*DetachResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{17}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{33}
 }
 
 type HeartbeatRequest struct {
@@ -1366,7 +2319,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[18]
+	mi := &file_hive_v1_assignment_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +2331,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[18]
+	mi := &file_hive_v1_assignment_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +2344,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{18}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HeartbeatRequest) GetAgentId() string {
@@ -1418,7 +2371,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[19]
+	mi := &file_hive_v1_assignment_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +2383,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[19]
+	mi := &file_hive_v1_assignment_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +2396,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{19}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HeartbeatResponse) GetLost() []*Execution {
@@ -1469,7 +2422,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[20]
+	mi := &file_hive_v1_assignment_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +2434,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[20]
+	mi := &file_hive_v1_assignment_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +2447,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{20}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CompleteRequest) GetAgentId() string {
@@ -1547,7 +2500,7 @@ type CompleteResponse struct {
 
 func (x *CompleteResponse) Reset() {
 	*x = CompleteResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[21]
+	mi := &file_hive_v1_assignment_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +2512,7 @@ func (x *CompleteResponse) String() string {
 func (*CompleteResponse) ProtoMessage() {}
 
 func (x *CompleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[21]
+	mi := &file_hive_v1_assignment_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +2525,7 @@ func (x *CompleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteResponse.ProtoReflect.Descriptor instead.
 func (*CompleteResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{21}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CompleteResponse) GetAccepted() bool {
@@ -1613,7 +2566,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[22]
+	mi := &file_hive_v1_assignment_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +2578,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[22]
+	mi := &file_hive_v1_assignment_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +2591,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{22}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ReleaseRequest) GetAgentId() string {
@@ -1664,7 +2617,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[23]
+	mi := &file_hive_v1_assignment_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +2629,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[23]
+	mi := &file_hive_v1_assignment_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +2642,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{23}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ReleaseResponse) GetReleased() uint32 {
@@ -1707,7 +2660,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[24]
+	mi := &file_hive_v1_assignment_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1719,7 +2672,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[24]
+	mi := &file_hive_v1_assignment_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1732,7 +2685,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{24}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{40}
 }
 
 type ListAgentsResponse struct {
@@ -1744,7 +2697,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[25]
+	mi := &file_hive_v1_assignment_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +2709,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[25]
+	mi := &file_hive_v1_assignment_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +2722,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{25}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*Agent {
@@ -1796,7 +2749,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[26]
+	mi := &file_hive_v1_assignment_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +2761,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[26]
+	mi := &file_hive_v1_assignment_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +2774,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{26}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Agent) GetId() string {
@@ -1883,7 +2836,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[27]
+	mi := &file_hive_v1_assignment_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +2848,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[27]
+	mi := &file_hive_v1_assignment_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2861,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{27}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StatsRequest) GetQueue() string {
@@ -1930,7 +2883,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[28]
+	mi := &file_hive_v1_assignment_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2895,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[28]
+	mi := &file_hive_v1_assignment_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2908,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{28}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StatsResponse) GetTotal() *QueueStats {
@@ -1972,8 +2925,8 @@ func (x *StatsResponse) GetQueues() []*QueueStats {
 	return nil
 }
 
-// QueueStats are counters kept in Redis in the same script as the change they
-// count, so that a client can reconcile its own ledger with them.
+// QueueStats are counters that follow from the journal of the changes they count, so
+// that a client can reconcile its own ledger with them.
 type QueueStats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Queue string                 `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
@@ -2002,14 +2955,18 @@ type QueueStats struct {
 	Waiting uint64 `protobuf:"varint,13,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	Running uint64 `protobuf:"varint,14,opt,name=running,proto3" json:"running,omitempty"`
 	// Finished tasks written to PostgreSQL.
-	Archived      uint64 `protobuf:"varint,15,opt,name=archived,proto3" json:"archived,omitempty"`
+	Archived uint64 `protobuf:"varint,15,opt,name=archived,proto3" json:"archived,omitempty"`
+	// Tasks taken back before they ran.
+	Cancelled uint64 `protobuf:"varint,16,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// Dead letters put back into their queue.
+	Redriven      uint64 `protobuf:"varint,17,opt,name=redriven,proto3" json:"redriven,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QueueStats) Reset() {
 	*x = QueueStats{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[29]
+	mi := &file_hive_v1_assignment_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2978,7 @@ func (x *QueueStats) String() string {
 func (*QueueStats) ProtoMessage() {}
 
 func (x *QueueStats) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[29]
+	mi := &file_hive_v1_assignment_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2034,7 +2991,7 @@ func (x *QueueStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStats.ProtoReflect.Descriptor instead.
 func (*QueueStats) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{29}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *QueueStats) GetQueue() string {
@@ -2142,6 +3099,20 @@ func (x *QueueStats) GetArchived() uint64 {
 	return 0
 }
 
+func (x *QueueStats) GetCancelled() uint64 {
+	if x != nil {
+		return x.Cancelled
+	}
+	return 0
+}
+
+func (x *QueueStats) GetRedriven() uint64 {
+	if x != nil {
+		return x.Redriven
+	}
+	return 0
+}
+
 var File_hive_v1_assignment_proto protoreflect.FileDescriptor
 
 const file_hive_v1_assignment_proto_rawDesc = "" +
@@ -2191,7 +3162,68 @@ const file_hive_v1_assignment_proto_rawDesc = "" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1c\n" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\tR\arefused\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"O\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"Y\n" +
+	"\x13SubmitStreamRequest\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12&\n" +
+	"\x06drafts\x18\x02 \x03(\v2\x0e.hive.v1.DraftR\x06drafts\"\x92\x01\n" +
+	"\x14SubmitStreamResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x122\n" +
+	"\boutcomes\x18\x02 \x03(\v2\x16.hive.v1.SubmitOutcomeR\boutcomes\x12*\n" +
+	"\agoodbye\x18\x03 \x01(\v2\x10.hive.v1.GoodbyeR\agoodbye\"\x1f\n" +
+	"\rCancelRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"3\n" +
+	"\x0eCancelResponse\x12!\n" +
+	"\x04task\x18\x01 \x01(\v2\r.hive.v1.TaskR\x04task\" \n" +
+	"\x0eExplainRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"O\n" +
+	"\x0fExplainResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12(\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x12.hive.v1.TaskStateR\x05state\"\x80\x01\n" +
+	"\x10ListTasksRequest\x12\x14\n" +
+	"\x05queue\x18\x01 \x01(\tR\x05queue\x12(\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x12.hive.v1.TaskStateR\x05state\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"L\n" +
+	"\x11ListTasksResponse\x12#\n" +
+	"\x05tasks\x18\x01 \x03(\v2\r.hive.v1.TaskR\x05tasks\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\" \n" +
+	"\x0eRedriveRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"4\n" +
+	"\x0fRedriveResponse\x12!\n" +
+	"\x04task\x18\x01 \x01(\v2\r.hive.v1.TaskR\x04task\"\xf9\x01\n" +
+	"\vWorkRequest\x12.\n" +
+	"\x06attach\x18\x01 \x03(\v2\x16.hive.v1.AttachRequestR\x06attach\x129\n" +
+	"\n" +
+	"heartbeats\x18\x02 \x03(\v2\x19.hive.v1.HeartbeatRequestR\n" +
+	"heartbeats\x122\n" +
+	"\aresults\x18\x03 \x03(\v2\x18.hive.v1.CompleteRequestR\aresults\x123\n" +
+	"\breleases\x18\x04 \x03(\v2\x17.hive.v1.ReleaseRequestR\breleases\x12\x16\n" +
+	"\x06detach\x18\x05 \x03(\tR\x06detach\"\xc7\x02\n" +
+	"\fWorkResponse\x12/\n" +
+	"\x05lease\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x122\n" +
+	"\battached\x18\x02 \x03(\v2\x16.hive.v1.AgentAttachedR\battached\x12;\n" +
+	"\vassignments\x18\x03 \x03(\v2\x19.hive.v1.AgentAssignmentsR\vassignments\x12-\n" +
+	"\breported\x18\x04 \x03(\v2\x11.hive.v1.ReportedR\breported\x12&\n" +
+	"\x04lost\x18\x05 \x03(\v2\x12.hive.v1.AgentLostR\x04lost\x12\x12\n" +
+	"\x04gone\x18\x06 \x03(\tR\x04gone\x12*\n" +
+	"\agoodbye\x18\a \x01(\v2\x10.hive.v1.GoodbyeR\agoodbye\"\x84\x01\n" +
+	"\rAgentAttached\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12&\n" +
+	"\x04lost\x18\x02 \x03(\v2\x12.hive.v1.ExecutionR\x04lost\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\tR\arefused\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"d\n" +
+	"\x10AgentAssignments\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x125\n" +
+	"\vassignments\x18\x02 \x03(\v2\x13.hive.v1.AssignmentR\vassignments\"N\n" +
+	"\tAgentLost\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12&\n" +
+	"\x04lost\x18\x02 \x03(\v2\x12.hive.v1.ExecutionR\x04lost\"\xbe\x01\n" +
+	"\bReported\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x120\n" +
+	"\texecution\x18\x02 \x01(\v2\x12.hive.v1.ExecutionR\texecution\x123\n" +
+	"\aoutcome\x18\x03 \x01(\v2\x19.hive.v1.CompleteResponseR\aoutcome\x12\x18\n" +
+	"\arefused\x18\x04 \x01(\tR\arefused\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"O\n" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"4\n" +
@@ -2284,7 +3316,7 @@ const file_hive_v1_assignment_proto_rawDesc = "" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\"g\n" +
 	"\rStatsResponse\x12)\n" +
 	"\x05total\x18\x01 \x01(\v2\x13.hive.v1.QueueStatsR\x05total\x12+\n" +
-	"\x06queues\x18\x02 \x03(\v2\x13.hive.v1.QueueStatsR\x06queues\"\xe9\x03\n" +
+	"\x06queues\x18\x02 \x03(\v2\x13.hive.v1.QueueStatsR\x06queues\"\xa3\x04\n" +
 	"\n" +
 	"QueueStats\x12\x14\n" +
 	"\x05queue\x18\x01 \x01(\tR\x05queue\x12\x1c\n" +
@@ -2304,17 +3336,26 @@ const file_hive_v1_assignment_proto_rawDesc = "" +
 	"\aexpired\x18\f \x01(\x04R\aexpired\x12\x18\n" +
 	"\awaiting\x18\r \x01(\x04R\awaiting\x12\x18\n" +
 	"\arunning\x18\x0e \x01(\x04R\arunning\x12\x1a\n" +
-	"\barchived\x18\x0f \x01(\x04R\barchived*\x86\x01\n" +
+	"\barchived\x18\x0f \x01(\x04R\barchived\x12\x1c\n" +
+	"\tcancelled\x18\x10 \x01(\x04R\tcancelled\x12\x1a\n" +
+	"\bredriven\x18\x11 \x01(\x04R\bredriven*\xa0\x01\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TASK_STATE_WAITING\x10\x01\x12\x16\n" +
 	"\x12TASK_STATE_RUNNING\x10\x02\x12\x18\n" +
 	"\x14TASK_STATE_COMPLETED\x10\x03\x12\x13\n" +
-	"\x0fTASK_STATE_DEAD\x10\x042\x90\x05\n" +
+	"\x0fTASK_STATE_DEAD\x10\x04\x12\x18\n" +
+	"\x14TASK_STATE_CANCELLED\x10\x052\x95\b\n" +
 	"\x11AssignmentService\x129\n" +
 	"\x06Submit\x12\x16.hive.v1.SubmitRequest\x1a\x17.hive.v1.SubmitResponse\x12H\n" +
-	"\vSubmitBatch\x12\x1b.hive.v1.SubmitBatchRequest\x1a\x1c.hive.v1.SubmitBatchResponse\x12<\n" +
-	"\aGetTask\x12\x17.hive.v1.GetTaskRequest\x1a\x18.hive.v1.GetTaskResponse\x12;\n" +
+	"\vSubmitBatch\x12\x1b.hive.v1.SubmitBatchRequest\x1a\x1c.hive.v1.SubmitBatchResponse\x12O\n" +
+	"\fSubmitStream\x12\x1c.hive.v1.SubmitStreamRequest\x1a\x1d.hive.v1.SubmitStreamResponse(\x010\x01\x12<\n" +
+	"\aGetTask\x12\x17.hive.v1.GetTaskRequest\x1a\x18.hive.v1.GetTaskResponse\x129\n" +
+	"\x06Cancel\x12\x16.hive.v1.CancelRequest\x1a\x17.hive.v1.CancelResponse\x12<\n" +
+	"\aExplain\x12\x17.hive.v1.ExplainRequest\x1a\x18.hive.v1.ExplainResponse\x12B\n" +
+	"\tListTasks\x12\x19.hive.v1.ListTasksRequest\x1a\x1a.hive.v1.ListTasksResponse\x12<\n" +
+	"\aRedrive\x12\x17.hive.v1.RedriveRequest\x1a\x18.hive.v1.RedriveResponse\x127\n" +
+	"\x04Work\x12\x14.hive.v1.WorkRequest\x1a\x15.hive.v1.WorkResponse(\x010\x01\x12;\n" +
 	"\x06Attach\x12\x16.hive.v1.AttachRequest\x1a\x17.hive.v1.AttachResponse0\x01\x129\n" +
 	"\x06Detach\x12\x16.hive.v1.DetachRequest\x1a\x17.hive.v1.DetachResponse\x12B\n" +
 	"\tHeartbeat\x12\x19.hive.v1.HeartbeatRequest\x1a\x1a.hive.v1.HeartbeatResponse\x12?\n" +
@@ -2337,7 +3378,7 @@ func file_hive_v1_assignment_proto_rawDescGZIP() []byte {
 }
 
 var file_hive_v1_assignment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hive_v1_assignment_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_hive_v1_assignment_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_hive_v1_assignment_proto_goTypes = []any{
 	(TaskState)(0),                // 0: hive.v1.TaskState
 	(Goodbye_Reason)(0),           // 1: hive.v1.Goodbye.Reason
@@ -2348,93 +3389,144 @@ var file_hive_v1_assignment_proto_goTypes = []any{
 	(*SubmitBatchRequest)(nil),    // 6: hive.v1.SubmitBatchRequest
 	(*SubmitBatchResponse)(nil),   // 7: hive.v1.SubmitBatchResponse
 	(*SubmitOutcome)(nil),         // 8: hive.v1.SubmitOutcome
-	(*GetTaskRequest)(nil),        // 9: hive.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),       // 10: hive.v1.GetTaskResponse
-	(*Execution)(nil),             // 11: hive.v1.Execution
-	(*AttachRequest)(nil),         // 12: hive.v1.AttachRequest
-	(*AttachResponse)(nil),        // 13: hive.v1.AttachResponse
-	(*Attached)(nil),              // 14: hive.v1.Attached
-	(*Assignment)(nil),            // 15: hive.v1.Assignment
-	(*KeepAlive)(nil),             // 16: hive.v1.KeepAlive
-	(*Goodbye)(nil),               // 17: hive.v1.Goodbye
-	(*DetachRequest)(nil),         // 18: hive.v1.DetachRequest
-	(*DetachResponse)(nil),        // 19: hive.v1.DetachResponse
-	(*HeartbeatRequest)(nil),      // 20: hive.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),     // 21: hive.v1.HeartbeatResponse
-	(*CompleteRequest)(nil),       // 22: hive.v1.CompleteRequest
-	(*CompleteResponse)(nil),      // 23: hive.v1.CompleteResponse
-	(*ReleaseRequest)(nil),        // 24: hive.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),       // 25: hive.v1.ReleaseResponse
-	(*ListAgentsRequest)(nil),     // 26: hive.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),    // 27: hive.v1.ListAgentsResponse
-	(*Agent)(nil),                 // 28: hive.v1.Agent
-	(*StatsRequest)(nil),          // 29: hive.v1.StatsRequest
-	(*StatsResponse)(nil),         // 30: hive.v1.StatsResponse
-	(*QueueStats)(nil),            // 31: hive.v1.QueueStats
-	nil,                           // 32: hive.v1.AttachRequest.LabelsEntry
-	nil,                           // 33: hive.v1.Agent.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*SubmitStreamRequest)(nil),   // 9: hive.v1.SubmitStreamRequest
+	(*SubmitStreamResponse)(nil),  // 10: hive.v1.SubmitStreamResponse
+	(*CancelRequest)(nil),         // 11: hive.v1.CancelRequest
+	(*CancelResponse)(nil),        // 12: hive.v1.CancelResponse
+	(*ExplainRequest)(nil),        // 13: hive.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 14: hive.v1.ExplainResponse
+	(*ListTasksRequest)(nil),      // 15: hive.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),     // 16: hive.v1.ListTasksResponse
+	(*RedriveRequest)(nil),        // 17: hive.v1.RedriveRequest
+	(*RedriveResponse)(nil),       // 18: hive.v1.RedriveResponse
+	(*WorkRequest)(nil),           // 19: hive.v1.WorkRequest
+	(*WorkResponse)(nil),          // 20: hive.v1.WorkResponse
+	(*AgentAttached)(nil),         // 21: hive.v1.AgentAttached
+	(*AgentAssignments)(nil),      // 22: hive.v1.AgentAssignments
+	(*AgentLost)(nil),             // 23: hive.v1.AgentLost
+	(*Reported)(nil),              // 24: hive.v1.Reported
+	(*GetTaskRequest)(nil),        // 25: hive.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),       // 26: hive.v1.GetTaskResponse
+	(*Execution)(nil),             // 27: hive.v1.Execution
+	(*AttachRequest)(nil),         // 28: hive.v1.AttachRequest
+	(*AttachResponse)(nil),        // 29: hive.v1.AttachResponse
+	(*Attached)(nil),              // 30: hive.v1.Attached
+	(*Assignment)(nil),            // 31: hive.v1.Assignment
+	(*KeepAlive)(nil),             // 32: hive.v1.KeepAlive
+	(*Goodbye)(nil),               // 33: hive.v1.Goodbye
+	(*DetachRequest)(nil),         // 34: hive.v1.DetachRequest
+	(*DetachResponse)(nil),        // 35: hive.v1.DetachResponse
+	(*HeartbeatRequest)(nil),      // 36: hive.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),     // 37: hive.v1.HeartbeatResponse
+	(*CompleteRequest)(nil),       // 38: hive.v1.CompleteRequest
+	(*CompleteResponse)(nil),      // 39: hive.v1.CompleteResponse
+	(*ReleaseRequest)(nil),        // 40: hive.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 41: hive.v1.ReleaseResponse
+	(*ListAgentsRequest)(nil),     // 42: hive.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),    // 43: hive.v1.ListAgentsResponse
+	(*Agent)(nil),                 // 44: hive.v1.Agent
+	(*StatsRequest)(nil),          // 45: hive.v1.StatsRequest
+	(*StatsResponse)(nil),         // 46: hive.v1.StatsResponse
+	(*QueueStats)(nil),            // 47: hive.v1.QueueStats
+	nil,                           // 48: hive.v1.AttachRequest.LabelsEntry
+	nil,                           // 49: hive.v1.Agent.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 51: google.protobuf.Duration
 }
 var file_hive_v1_assignment_proto_depIdxs = []int32{
-	34, // 0: hive.v1.Draft.deadline:type_name -> google.protobuf.Timestamp
-	34, // 1: hive.v1.Task.deadline:type_name -> google.protobuf.Timestamp
+	50, // 0: hive.v1.Draft.deadline:type_name -> google.protobuf.Timestamp
+	50, // 1: hive.v1.Task.deadline:type_name -> google.protobuf.Timestamp
 	0,  // 2: hive.v1.Task.state:type_name -> hive.v1.TaskState
-	34, // 3: hive.v1.Task.submitted_at:type_name -> google.protobuf.Timestamp
-	34, // 4: hive.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	34, // 5: hive.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
+	50, // 3: hive.v1.Task.submitted_at:type_name -> google.protobuf.Timestamp
+	50, // 4: hive.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	50, // 5: hive.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 6: hive.v1.SubmitRequest.draft:type_name -> hive.v1.Draft
 	3,  // 7: hive.v1.SubmitResponse.task:type_name -> hive.v1.Task
 	2,  // 8: hive.v1.SubmitBatchRequest.drafts:type_name -> hive.v1.Draft
 	8,  // 9: hive.v1.SubmitBatchResponse.outcomes:type_name -> hive.v1.SubmitOutcome
-	35, // 10: hive.v1.GetTaskRequest.wait:type_name -> google.protobuf.Duration
-	3,  // 11: hive.v1.GetTaskResponse.task:type_name -> hive.v1.Task
-	32, // 12: hive.v1.AttachRequest.labels:type_name -> hive.v1.AttachRequest.LabelsEntry
-	11, // 13: hive.v1.AttachRequest.held:type_name -> hive.v1.Execution
-	14, // 14: hive.v1.AttachResponse.attached:type_name -> hive.v1.Attached
-	15, // 15: hive.v1.AttachResponse.assignment:type_name -> hive.v1.Assignment
-	16, // 16: hive.v1.AttachResponse.keep_alive:type_name -> hive.v1.KeepAlive
-	17, // 17: hive.v1.AttachResponse.goodbye:type_name -> hive.v1.Goodbye
-	35, // 18: hive.v1.Attached.lease:type_name -> google.protobuf.Duration
-	11, // 19: hive.v1.Attached.lost:type_name -> hive.v1.Execution
-	11, // 20: hive.v1.Assignment.execution:type_name -> hive.v1.Execution
-	34, // 21: hive.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
-	1,  // 22: hive.v1.Goodbye.reason:type_name -> hive.v1.Goodbye.Reason
-	11, // 23: hive.v1.HeartbeatRequest.held:type_name -> hive.v1.Execution
-	11, // 24: hive.v1.HeartbeatResponse.lost:type_name -> hive.v1.Execution
-	11, // 25: hive.v1.CompleteRequest.execution:type_name -> hive.v1.Execution
-	0,  // 26: hive.v1.CompleteResponse.state:type_name -> hive.v1.TaskState
-	11, // 27: hive.v1.ReleaseRequest.executions:type_name -> hive.v1.Execution
-	28, // 28: hive.v1.ListAgentsResponse.agents:type_name -> hive.v1.Agent
-	34, // 29: hive.v1.Agent.seen_at:type_name -> google.protobuf.Timestamp
-	33, // 30: hive.v1.Agent.labels:type_name -> hive.v1.Agent.LabelsEntry
-	31, // 31: hive.v1.StatsResponse.total:type_name -> hive.v1.QueueStats
-	31, // 32: hive.v1.StatsResponse.queues:type_name -> hive.v1.QueueStats
-	4,  // 33: hive.v1.AssignmentService.Submit:input_type -> hive.v1.SubmitRequest
-	6,  // 34: hive.v1.AssignmentService.SubmitBatch:input_type -> hive.v1.SubmitBatchRequest
-	9,  // 35: hive.v1.AssignmentService.GetTask:input_type -> hive.v1.GetTaskRequest
-	12, // 36: hive.v1.AssignmentService.Attach:input_type -> hive.v1.AttachRequest
-	18, // 37: hive.v1.AssignmentService.Detach:input_type -> hive.v1.DetachRequest
-	20, // 38: hive.v1.AssignmentService.Heartbeat:input_type -> hive.v1.HeartbeatRequest
-	22, // 39: hive.v1.AssignmentService.Complete:input_type -> hive.v1.CompleteRequest
-	24, // 40: hive.v1.AssignmentService.Release:input_type -> hive.v1.ReleaseRequest
-	26, // 41: hive.v1.AssignmentService.ListAgents:input_type -> hive.v1.ListAgentsRequest
-	29, // 42: hive.v1.AssignmentService.Stats:input_type -> hive.v1.StatsRequest
-	5,  // 43: hive.v1.AssignmentService.Submit:output_type -> hive.v1.SubmitResponse
-	7,  // 44: hive.v1.AssignmentService.SubmitBatch:output_type -> hive.v1.SubmitBatchResponse
-	10, // 45: hive.v1.AssignmentService.GetTask:output_type -> hive.v1.GetTaskResponse
-	13, // 46: hive.v1.AssignmentService.Attach:output_type -> hive.v1.AttachResponse
-	19, // 47: hive.v1.AssignmentService.Detach:output_type -> hive.v1.DetachResponse
-	21, // 48: hive.v1.AssignmentService.Heartbeat:output_type -> hive.v1.HeartbeatResponse
-	23, // 49: hive.v1.AssignmentService.Complete:output_type -> hive.v1.CompleteResponse
-	25, // 50: hive.v1.AssignmentService.Release:output_type -> hive.v1.ReleaseResponse
-	27, // 51: hive.v1.AssignmentService.ListAgents:output_type -> hive.v1.ListAgentsResponse
-	30, // 52: hive.v1.AssignmentService.Stats:output_type -> hive.v1.StatsResponse
-	43, // [43:53] is the sub-list for method output_type
-	33, // [33:43] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	2,  // 10: hive.v1.SubmitStreamRequest.drafts:type_name -> hive.v1.Draft
+	8,  // 11: hive.v1.SubmitStreamResponse.outcomes:type_name -> hive.v1.SubmitOutcome
+	33, // 12: hive.v1.SubmitStreamResponse.goodbye:type_name -> hive.v1.Goodbye
+	3,  // 13: hive.v1.CancelResponse.task:type_name -> hive.v1.Task
+	0,  // 14: hive.v1.ExplainResponse.state:type_name -> hive.v1.TaskState
+	0,  // 15: hive.v1.ListTasksRequest.state:type_name -> hive.v1.TaskState
+	3,  // 16: hive.v1.ListTasksResponse.tasks:type_name -> hive.v1.Task
+	3,  // 17: hive.v1.RedriveResponse.task:type_name -> hive.v1.Task
+	28, // 18: hive.v1.WorkRequest.attach:type_name -> hive.v1.AttachRequest
+	36, // 19: hive.v1.WorkRequest.heartbeats:type_name -> hive.v1.HeartbeatRequest
+	38, // 20: hive.v1.WorkRequest.results:type_name -> hive.v1.CompleteRequest
+	40, // 21: hive.v1.WorkRequest.releases:type_name -> hive.v1.ReleaseRequest
+	51, // 22: hive.v1.WorkResponse.lease:type_name -> google.protobuf.Duration
+	21, // 23: hive.v1.WorkResponse.attached:type_name -> hive.v1.AgentAttached
+	22, // 24: hive.v1.WorkResponse.assignments:type_name -> hive.v1.AgentAssignments
+	24, // 25: hive.v1.WorkResponse.reported:type_name -> hive.v1.Reported
+	23, // 26: hive.v1.WorkResponse.lost:type_name -> hive.v1.AgentLost
+	33, // 27: hive.v1.WorkResponse.goodbye:type_name -> hive.v1.Goodbye
+	27, // 28: hive.v1.AgentAttached.lost:type_name -> hive.v1.Execution
+	31, // 29: hive.v1.AgentAssignments.assignments:type_name -> hive.v1.Assignment
+	27, // 30: hive.v1.AgentLost.lost:type_name -> hive.v1.Execution
+	27, // 31: hive.v1.Reported.execution:type_name -> hive.v1.Execution
+	39, // 32: hive.v1.Reported.outcome:type_name -> hive.v1.CompleteResponse
+	51, // 33: hive.v1.GetTaskRequest.wait:type_name -> google.protobuf.Duration
+	3,  // 34: hive.v1.GetTaskResponse.task:type_name -> hive.v1.Task
+	48, // 35: hive.v1.AttachRequest.labels:type_name -> hive.v1.AttachRequest.LabelsEntry
+	27, // 36: hive.v1.AttachRequest.held:type_name -> hive.v1.Execution
+	30, // 37: hive.v1.AttachResponse.attached:type_name -> hive.v1.Attached
+	31, // 38: hive.v1.AttachResponse.assignment:type_name -> hive.v1.Assignment
+	32, // 39: hive.v1.AttachResponse.keep_alive:type_name -> hive.v1.KeepAlive
+	33, // 40: hive.v1.AttachResponse.goodbye:type_name -> hive.v1.Goodbye
+	51, // 41: hive.v1.Attached.lease:type_name -> google.protobuf.Duration
+	27, // 42: hive.v1.Attached.lost:type_name -> hive.v1.Execution
+	27, // 43: hive.v1.Assignment.execution:type_name -> hive.v1.Execution
+	50, // 44: hive.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
+	1,  // 45: hive.v1.Goodbye.reason:type_name -> hive.v1.Goodbye.Reason
+	27, // 46: hive.v1.HeartbeatRequest.held:type_name -> hive.v1.Execution
+	27, // 47: hive.v1.HeartbeatResponse.lost:type_name -> hive.v1.Execution
+	27, // 48: hive.v1.CompleteRequest.execution:type_name -> hive.v1.Execution
+	0,  // 49: hive.v1.CompleteResponse.state:type_name -> hive.v1.TaskState
+	27, // 50: hive.v1.ReleaseRequest.executions:type_name -> hive.v1.Execution
+	44, // 51: hive.v1.ListAgentsResponse.agents:type_name -> hive.v1.Agent
+	50, // 52: hive.v1.Agent.seen_at:type_name -> google.protobuf.Timestamp
+	49, // 53: hive.v1.Agent.labels:type_name -> hive.v1.Agent.LabelsEntry
+	47, // 54: hive.v1.StatsResponse.total:type_name -> hive.v1.QueueStats
+	47, // 55: hive.v1.StatsResponse.queues:type_name -> hive.v1.QueueStats
+	4,  // 56: hive.v1.AssignmentService.Submit:input_type -> hive.v1.SubmitRequest
+	6,  // 57: hive.v1.AssignmentService.SubmitBatch:input_type -> hive.v1.SubmitBatchRequest
+	9,  // 58: hive.v1.AssignmentService.SubmitStream:input_type -> hive.v1.SubmitStreamRequest
+	25, // 59: hive.v1.AssignmentService.GetTask:input_type -> hive.v1.GetTaskRequest
+	11, // 60: hive.v1.AssignmentService.Cancel:input_type -> hive.v1.CancelRequest
+	13, // 61: hive.v1.AssignmentService.Explain:input_type -> hive.v1.ExplainRequest
+	15, // 62: hive.v1.AssignmentService.ListTasks:input_type -> hive.v1.ListTasksRequest
+	17, // 63: hive.v1.AssignmentService.Redrive:input_type -> hive.v1.RedriveRequest
+	19, // 64: hive.v1.AssignmentService.Work:input_type -> hive.v1.WorkRequest
+	28, // 65: hive.v1.AssignmentService.Attach:input_type -> hive.v1.AttachRequest
+	34, // 66: hive.v1.AssignmentService.Detach:input_type -> hive.v1.DetachRequest
+	36, // 67: hive.v1.AssignmentService.Heartbeat:input_type -> hive.v1.HeartbeatRequest
+	38, // 68: hive.v1.AssignmentService.Complete:input_type -> hive.v1.CompleteRequest
+	40, // 69: hive.v1.AssignmentService.Release:input_type -> hive.v1.ReleaseRequest
+	42, // 70: hive.v1.AssignmentService.ListAgents:input_type -> hive.v1.ListAgentsRequest
+	45, // 71: hive.v1.AssignmentService.Stats:input_type -> hive.v1.StatsRequest
+	5,  // 72: hive.v1.AssignmentService.Submit:output_type -> hive.v1.SubmitResponse
+	7,  // 73: hive.v1.AssignmentService.SubmitBatch:output_type -> hive.v1.SubmitBatchResponse
+	10, // 74: hive.v1.AssignmentService.SubmitStream:output_type -> hive.v1.SubmitStreamResponse
+	26, // 75: hive.v1.AssignmentService.GetTask:output_type -> hive.v1.GetTaskResponse
+	12, // 76: hive.v1.AssignmentService.Cancel:output_type -> hive.v1.CancelResponse
+	14, // 77: hive.v1.AssignmentService.Explain:output_type -> hive.v1.ExplainResponse
+	16, // 78: hive.v1.AssignmentService.ListTasks:output_type -> hive.v1.ListTasksResponse
+	18, // 79: hive.v1.AssignmentService.Redrive:output_type -> hive.v1.RedriveResponse
+	20, // 80: hive.v1.AssignmentService.Work:output_type -> hive.v1.WorkResponse
+	29, // 81: hive.v1.AssignmentService.Attach:output_type -> hive.v1.AttachResponse
+	35, // 82: hive.v1.AssignmentService.Detach:output_type -> hive.v1.DetachResponse
+	37, // 83: hive.v1.AssignmentService.Heartbeat:output_type -> hive.v1.HeartbeatResponse
+	39, // 84: hive.v1.AssignmentService.Complete:output_type -> hive.v1.CompleteResponse
+	41, // 85: hive.v1.AssignmentService.Release:output_type -> hive.v1.ReleaseResponse
+	43, // 86: hive.v1.AssignmentService.ListAgents:output_type -> hive.v1.ListAgentsResponse
+	46, // 87: hive.v1.AssignmentService.Stats:output_type -> hive.v1.StatsResponse
+	72, // [72:88] is the sub-list for method output_type
+	56, // [56:72] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_hive_v1_assignment_proto_init() }
@@ -2442,7 +3534,7 @@ func file_hive_v1_assignment_proto_init() {
 	if File_hive_v1_assignment_proto != nil {
 		return
 	}
-	file_hive_v1_assignment_proto_msgTypes[11].OneofWrappers = []any{
+	file_hive_v1_assignment_proto_msgTypes[27].OneofWrappers = []any{
 		(*AttachResponse_Attached)(nil),
 		(*AttachResponse_Assignment)(nil),
 		(*AttachResponse_KeepAlive)(nil),
@@ -2454,7 +3546,7 @@ func file_hive_v1_assignment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hive_v1_assignment_proto_rawDesc), len(file_hive_v1_assignment_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,7 +29,7 @@ const (
 )
 
 // passwords are the secrets that are made up where they are absent.
-var passwords = append([]string{"postgres_password", "redis_password", "agent_token", "client_token", "operator_token"}, ofPlatform...)
+var passwords = append([]string{"postgres_password", "redis_password", "agent_token", "client_token", "operator_token", "peer_token"}, ofPlatform...)
 
 // accessTokens is the file in which the services find the three tokens.
 const accessTokens = "access_tokens"

@@ -9,7 +9,8 @@ import (
 )
 
 // body is a request's body that may not be too large nor come too slowly. Only the
-// time that a read waits for the peer counts, not what the handler takes.
+// time that a read waits for the peer counts, not what the handler takes. One goroutine
+// reads it; that may be another than the handler's, and outlive it.
 type body struct {
 	io.ReadCloser
 	reply   *reply
@@ -19,7 +20,7 @@ type body struct {
 	left    int64
 	read    int64
 	waited  time.Duration
-	ended   bool
+	ended   bool // guarded by reply.mu
 }
 
 // Read reads on, and ends the request when the peer has had its time or its share.
@@ -29,7 +30,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if bounded := b.frames == nil || b.read == 0 || b.frames.within(); bounded {
 		limit = began.Add(b.limits.BodyGrace + b.limits.extra(b.read) - b.waited)
 	}
-	_ = b.reply.conn.SetReadDeadline(limit)
+	if !b.reply.within(func() { _ = b.reply.conn.SetReadDeadline(limit) }) {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.ReadCloser.Read(p)
 	if !limit.IsZero() {
 		b.waited += time.Since(began)
@@ -43,8 +46,10 @@ func (b *body) Read(p []byte) (int, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		b.reply.refuse(tooSlow(b.limits))
 	default:
-		b.ended = true
-		_ = b.reply.conn.SetReadDeadline(noDeadline)
+		b.reply.within(func() {
+			b.ended = true
+			_ = b.reply.conn.SetReadDeadline(noDeadline)
+		})
 	}
 	if !b.endless {
 		if b.left -= int64(n); b.left < 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -12,17 +13,22 @@ import (
 var noDeadline time.Time
 
 // reply is an answer whose peer must read. Once a request has been refused, what
-// its handler still writes is an error to it and goes nowhere.
+// its handler still writes is an error to it and goes nowhere. The handler writes while
+// another goroutine may read the body, even after the handler has returned: what is the
+// connection's may not be touched any more then.
 type reply struct {
 	http.ResponseWriter
 	conn     *http.ResponseController
 	guard    *Guard
 	request  *http.Request
 	body     *body
-	begun    bool
-	refused  bool
 	hijacked bool
 	slow     bool
+
+	mu      sync.Mutex
+	begun   bool
+	refused bool
+	over    bool // the handler has returned
 }
 
 // errRefused is what a handler hears that writes on after the refusal.
@@ -30,7 +36,9 @@ var errRefused = errors.New("the request has been refused")
 
 // refuse answers in the handler's place, unless it has begun to.
 func (p *reply) refuse(f *refusal) {
-	if p.refused {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused || p.over {
 		return
 	}
 	p.guard.refused(f.reason)
@@ -47,21 +55,36 @@ func (p *reply) refuse(f *refusal) {
 	f.write(p.ResponseWriter, p.request)
 }
 
+// within does something with the connection, unless the handler has returned.
+func (p *reply) within(do func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over {
+		do()
+	}
+	return !p.over
+}
+
+// begin marks the answer as begun; false: it has been refused.
+func (p *reply) begin(final bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun = p.begun || final && !p.refused
+	return !p.refused
+}
+
 // WriteHeader begins the answer.
 func (p *reply) WriteHeader(code int) {
-	if p.refused {
-		return
+	if p.begin(code >= http.StatusOK || code == http.StatusSwitchingProtocols) {
+		p.ResponseWriter.WriteHeader(code)
 	}
-	p.begun = p.begun || code >= http.StatusOK || code == http.StatusSwitchingProtocols
-	p.ResponseWriter.WriteHeader(code)
 }
 
 // Write gives the peer its time to read.
 func (p *reply) Write(b []byte) (n int, err error) {
-	if p.refused {
+	if !p.begin(true) {
 		return 0, errRefused
 	}
-	p.begun = true
 	err = p.timed(len(b), func() (err error) {
 		n, err = p.ResponseWriter.Write(b)
 		return err
@@ -71,10 +94,9 @@ func (p *reply) Write(b []byte) (n int, err error) {
 
 // FlushError sends what is buffered.
 func (p *reply) FlushError() error {
-	if p.refused {
+	if !p.begin(true) {
 		return errRefused
 	}
-	p.begun = true
 	return p.timed(0, p.conn.Flush)
 }
 
@@ -110,6 +132,9 @@ func (p *reply) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 // finish bounds what the server does for the request behind its handler: to send
 // what is buffered, and to read away what is left of the body.
 func (p *reply) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
 	if p.hijacked {
 		return
 	}

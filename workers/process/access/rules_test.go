@@ -15,7 +15,7 @@ var row = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (yes|own|no) \\| (yes|no) \
 
 // body are the calls that name the agent in their body: the handler asks Own.
 var inBody = map[string]bool{
-	"Attach": true, "Detach": true, "Heartbeat": true, "Complete": true, "Release": true,
+	"Work": true, "Attach": true, "Detach": true, "Heartbeat": true, "Complete": true, "Release": true,
 	"POST /v1/messages": true, "POST /v1/messages/ack": true,
 }
 
@@ -51,12 +51,38 @@ func TestThePageShowsTheTable(t *testing.T) {
 func TestFind_WhatTheTableDoesNotNameIsTheOperators(t *testing.T) {
 	table := newTable()
 	for _, target := range []string{
-		"/", "/v1/tasks", "/v1//tasks", "/v1/tasks/../stats", "/hive.v1.AssignmentService/DeadLetters", "/hive.v1.AssignmentService/", "/debug/pprof",
+		"/", "/v1/tasks/", "/v1//tasks", "/v1/tasks/../stats", "/v1/tasks/x/redrive", "/hive.v1.AssignmentService/DeadLetters",
+		"/hive.v1.AssignmentService/", "/debug/pprof",
 	} {
 		r := find(table, httptest.NewRequest("GET", target, nil))
 		require.False(t, r.allows(Agent), target)
 		require.False(t, r.allows(Client), target)
 		require.True(t, r.allows(Operator), target)
+	}
+}
+
+func TestFind_CallsAboutTasks(t *testing.T) {
+	table := newTable()
+	for _, c := range []struct {
+		method, target string
+		client         bool
+	}{
+		{"GET", "/v1/tasks", true},
+		{"GET", "/v1/tasks?queue=q&state=dead", true},
+		{"GET", "/v1/tasks/x/explain", true},
+		{"POST", "/v1/tasks/x/cancel", true},
+		{"GET", "/v1/tasks/x/cancel", false},
+		{"POST", "/v1/tasks/x/redrive", false},
+		{"DELETE", "/v1/tasks/x", false},
+		{"POST", service + "SubmitStream", true},
+		{"POST", service + "Redrive", false},
+		{"POST", service + "Work", false},
+		{"POST", "/hive.v1.PeerService/Submit", false},
+	} {
+		r := find(table, httptest.NewRequest(c.method, c.target, nil))
+		require.Equal(t, c.client, r.allows(Client), c.target)
+		require.Equal(t, c.target == service+"Work", r.allows(Agent), c.target)
+		require.True(t, r.allows(Operator), c.target)
 	}
 }
 

@@ -42,9 +42,26 @@ const (
 	// AssignmentServiceSubmitBatchProcedure is the fully-qualified name of the AssignmentService's
 	// SubmitBatch RPC.
 	AssignmentServiceSubmitBatchProcedure = "/hive.v1.AssignmentService/SubmitBatch"
+	// AssignmentServiceSubmitStreamProcedure is the fully-qualified name of the AssignmentService's
+	// SubmitStream RPC.
+	AssignmentServiceSubmitStreamProcedure = "/hive.v1.AssignmentService/SubmitStream"
 	// AssignmentServiceGetTaskProcedure is the fully-qualified name of the AssignmentService's GetTask
 	// RPC.
 	AssignmentServiceGetTaskProcedure = "/hive.v1.AssignmentService/GetTask"
+	// AssignmentServiceCancelProcedure is the fully-qualified name of the AssignmentService's Cancel
+	// RPC.
+	AssignmentServiceCancelProcedure = "/hive.v1.AssignmentService/Cancel"
+	// AssignmentServiceExplainProcedure is the fully-qualified name of the AssignmentService's Explain
+	// RPC.
+	AssignmentServiceExplainProcedure = "/hive.v1.AssignmentService/Explain"
+	// AssignmentServiceListTasksProcedure is the fully-qualified name of the AssignmentService's
+	// ListTasks RPC.
+	AssignmentServiceListTasksProcedure = "/hive.v1.AssignmentService/ListTasks"
+	// AssignmentServiceRedriveProcedure is the fully-qualified name of the AssignmentService's Redrive
+	// RPC.
+	AssignmentServiceRedriveProcedure = "/hive.v1.AssignmentService/Redrive"
+	// AssignmentServiceWorkProcedure is the fully-qualified name of the AssignmentService's Work RPC.
+	AssignmentServiceWorkProcedure = "/hive.v1.AssignmentService/Work"
 	// AssignmentServiceAttachProcedure is the fully-qualified name of the AssignmentService's Attach
 	// RPC.
 	AssignmentServiceAttachProcedure = "/hive.v1.AssignmentService/Attach"
@@ -74,8 +91,23 @@ type AssignmentServiceClient interface {
 	Submit(context.Context, *connect.Request[v1.SubmitRequest]) (*connect.Response[v1.SubmitResponse], error)
 	// SubmitBatch stores up to 500 tasks; each has its own outcome.
 	SubmitBatch(context.Context, *connect.Request[v1.SubmitBatchRequest]) (*connect.Response[v1.SubmitBatchResponse], error)
+	// SubmitStream stores batches as they come, several on their way at once; each
+	// frame up is answered by one frame down with its sequence, in any order.
+	SubmitStream(context.Context) *connect.BidiStreamForClient[v1.SubmitStreamRequest, v1.SubmitStreamResponse]
 	// GetTask answers one task, from the live state or from the archive.
 	GetTask(context.Context, *connect.Request[v1.GetTaskRequest]) (*connect.Response[v1.GetTaskResponse], error)
+	// Cancel takes back a task that waits. Repeating it changes nothing.
+	Cancel(context.Context, *connect.Request[v1.CancelRequest]) (*connect.Response[v1.CancelResponse], error)
+	// Explain says in English why a task waits, or where it stands.
+	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
+	// ListTasks answers tasks in order of arrival within each partition, page by page.
+	ListTasks(context.Context, *connect.Request[v1.ListTasksRequest]) (*connect.Response[v1.ListTasksResponse], error)
+	// Redrive puts a dead letter back into its queue, with all its attempts before it.
+	// Repeating it for a task that waits or runs again changes nothing.
+	Redrive(context.Context, *connect.Request[v1.RedriveRequest]) (*connect.Response[v1.RedriveResponse], error)
+	// Work connects many agents over one stream: what they attach, hold and report goes
+	// up, what they are given comes down. When the stream ends their leases go on.
+	Work(context.Context) *connect.BidiStreamForClient[v1.WorkRequest, v1.WorkResponse]
 	// Attach connects an agent. Assignments come down the stream until the agent
 	// detaches, is replaced by a newer Attach of the same id, or the server drains;
 	// the last event says which.
@@ -120,10 +152,46 @@ func NewAssignmentServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(assignmentServiceMethods.ByName("SubmitBatch")),
 			connect.WithClientOptions(opts...),
 		),
+		submitStream: connect.NewClient[v1.SubmitStreamRequest, v1.SubmitStreamResponse](
+			httpClient,
+			baseURL+AssignmentServiceSubmitStreamProcedure,
+			connect.WithSchema(assignmentServiceMethods.ByName("SubmitStream")),
+			connect.WithClientOptions(opts...),
+		),
 		getTask: connect.NewClient[v1.GetTaskRequest, v1.GetTaskResponse](
 			httpClient,
 			baseURL+AssignmentServiceGetTaskProcedure,
 			connect.WithSchema(assignmentServiceMethods.ByName("GetTask")),
+			connect.WithClientOptions(opts...),
+		),
+		cancel: connect.NewClient[v1.CancelRequest, v1.CancelResponse](
+			httpClient,
+			baseURL+AssignmentServiceCancelProcedure,
+			connect.WithSchema(assignmentServiceMethods.ByName("Cancel")),
+			connect.WithClientOptions(opts...),
+		),
+		explain: connect.NewClient[v1.ExplainRequest, v1.ExplainResponse](
+			httpClient,
+			baseURL+AssignmentServiceExplainProcedure,
+			connect.WithSchema(assignmentServiceMethods.ByName("Explain")),
+			connect.WithClientOptions(opts...),
+		),
+		listTasks: connect.NewClient[v1.ListTasksRequest, v1.ListTasksResponse](
+			httpClient,
+			baseURL+AssignmentServiceListTasksProcedure,
+			connect.WithSchema(assignmentServiceMethods.ByName("ListTasks")),
+			connect.WithClientOptions(opts...),
+		),
+		redrive: connect.NewClient[v1.RedriveRequest, v1.RedriveResponse](
+			httpClient,
+			baseURL+AssignmentServiceRedriveProcedure,
+			connect.WithSchema(assignmentServiceMethods.ByName("Redrive")),
+			connect.WithClientOptions(opts...),
+		),
+		work: connect.NewClient[v1.WorkRequest, v1.WorkResponse](
+			httpClient,
+			baseURL+AssignmentServiceWorkProcedure,
+			connect.WithSchema(assignmentServiceMethods.ByName("Work")),
 			connect.WithClientOptions(opts...),
 		),
 		attach: connect.NewClient[v1.AttachRequest, v1.AttachResponse](
@@ -173,16 +241,22 @@ func NewAssignmentServiceClient(httpClient connect.HTTPClient, baseURL string, o
 
 // assignmentServiceClient implements AssignmentServiceClient.
 type assignmentServiceClient struct {
-	submit      *connect.Client[v1.SubmitRequest, v1.SubmitResponse]
-	submitBatch *connect.Client[v1.SubmitBatchRequest, v1.SubmitBatchResponse]
-	getTask     *connect.Client[v1.GetTaskRequest, v1.GetTaskResponse]
-	attach      *connect.Client[v1.AttachRequest, v1.AttachResponse]
-	detach      *connect.Client[v1.DetachRequest, v1.DetachResponse]
-	heartbeat   *connect.Client[v1.HeartbeatRequest, v1.HeartbeatResponse]
-	complete    *connect.Client[v1.CompleteRequest, v1.CompleteResponse]
-	release     *connect.Client[v1.ReleaseRequest, v1.ReleaseResponse]
-	listAgents  *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
-	stats       *connect.Client[v1.StatsRequest, v1.StatsResponse]
+	submit       *connect.Client[v1.SubmitRequest, v1.SubmitResponse]
+	submitBatch  *connect.Client[v1.SubmitBatchRequest, v1.SubmitBatchResponse]
+	submitStream *connect.Client[v1.SubmitStreamRequest, v1.SubmitStreamResponse]
+	getTask      *connect.Client[v1.GetTaskRequest, v1.GetTaskResponse]
+	cancel       *connect.Client[v1.CancelRequest, v1.CancelResponse]
+	explain      *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	listTasks    *connect.Client[v1.ListTasksRequest, v1.ListTasksResponse]
+	redrive      *connect.Client[v1.RedriveRequest, v1.RedriveResponse]
+	work         *connect.Client[v1.WorkRequest, v1.WorkResponse]
+	attach       *connect.Client[v1.AttachRequest, v1.AttachResponse]
+	detach       *connect.Client[v1.DetachRequest, v1.DetachResponse]
+	heartbeat    *connect.Client[v1.HeartbeatRequest, v1.HeartbeatResponse]
+	complete     *connect.Client[v1.CompleteRequest, v1.CompleteResponse]
+	release      *connect.Client[v1.ReleaseRequest, v1.ReleaseResponse]
+	listAgents   *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
+	stats        *connect.Client[v1.StatsRequest, v1.StatsResponse]
 }
 
 // Submit calls hive.v1.AssignmentService.Submit.
@@ -195,9 +269,39 @@ func (c *assignmentServiceClient) SubmitBatch(ctx context.Context, req *connect.
 	return c.submitBatch.CallUnary(ctx, req)
 }
 
+// SubmitStream calls hive.v1.AssignmentService.SubmitStream.
+func (c *assignmentServiceClient) SubmitStream(ctx context.Context) *connect.BidiStreamForClient[v1.SubmitStreamRequest, v1.SubmitStreamResponse] {
+	return c.submitStream.CallBidiStream(ctx)
+}
+
 // GetTask calls hive.v1.AssignmentService.GetTask.
 func (c *assignmentServiceClient) GetTask(ctx context.Context, req *connect.Request[v1.GetTaskRequest]) (*connect.Response[v1.GetTaskResponse], error) {
 	return c.getTask.CallUnary(ctx, req)
+}
+
+// Cancel calls hive.v1.AssignmentService.Cancel.
+func (c *assignmentServiceClient) Cancel(ctx context.Context, req *connect.Request[v1.CancelRequest]) (*connect.Response[v1.CancelResponse], error) {
+	return c.cancel.CallUnary(ctx, req)
+}
+
+// Explain calls hive.v1.AssignmentService.Explain.
+func (c *assignmentServiceClient) Explain(ctx context.Context, req *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {
+	return c.explain.CallUnary(ctx, req)
+}
+
+// ListTasks calls hive.v1.AssignmentService.ListTasks.
+func (c *assignmentServiceClient) ListTasks(ctx context.Context, req *connect.Request[v1.ListTasksRequest]) (*connect.Response[v1.ListTasksResponse], error) {
+	return c.listTasks.CallUnary(ctx, req)
+}
+
+// Redrive calls hive.v1.AssignmentService.Redrive.
+func (c *assignmentServiceClient) Redrive(ctx context.Context, req *connect.Request[v1.RedriveRequest]) (*connect.Response[v1.RedriveResponse], error) {
+	return c.redrive.CallUnary(ctx, req)
+}
+
+// Work calls hive.v1.AssignmentService.Work.
+func (c *assignmentServiceClient) Work(ctx context.Context) *connect.BidiStreamForClient[v1.WorkRequest, v1.WorkResponse] {
+	return c.work.CallBidiStream(ctx)
 }
 
 // Attach calls hive.v1.AssignmentService.Attach.
@@ -242,8 +346,23 @@ type AssignmentServiceHandler interface {
 	Submit(context.Context, *connect.Request[v1.SubmitRequest]) (*connect.Response[v1.SubmitResponse], error)
 	// SubmitBatch stores up to 500 tasks; each has its own outcome.
 	SubmitBatch(context.Context, *connect.Request[v1.SubmitBatchRequest]) (*connect.Response[v1.SubmitBatchResponse], error)
+	// SubmitStream stores batches as they come, several on their way at once; each
+	// frame up is answered by one frame down with its sequence, in any order.
+	SubmitStream(context.Context, *connect.BidiStream[v1.SubmitStreamRequest, v1.SubmitStreamResponse]) error
 	// GetTask answers one task, from the live state or from the archive.
 	GetTask(context.Context, *connect.Request[v1.GetTaskRequest]) (*connect.Response[v1.GetTaskResponse], error)
+	// Cancel takes back a task that waits. Repeating it changes nothing.
+	Cancel(context.Context, *connect.Request[v1.CancelRequest]) (*connect.Response[v1.CancelResponse], error)
+	// Explain says in English why a task waits, or where it stands.
+	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
+	// ListTasks answers tasks in order of arrival within each partition, page by page.
+	ListTasks(context.Context, *connect.Request[v1.ListTasksRequest]) (*connect.Response[v1.ListTasksResponse], error)
+	// Redrive puts a dead letter back into its queue, with all its attempts before it.
+	// Repeating it for a task that waits or runs again changes nothing.
+	Redrive(context.Context, *connect.Request[v1.RedriveRequest]) (*connect.Response[v1.RedriveResponse], error)
+	// Work connects many agents over one stream: what they attach, hold and report goes
+	// up, what they are given comes down. When the stream ends their leases go on.
+	Work(context.Context, *connect.BidiStream[v1.WorkRequest, v1.WorkResponse]) error
 	// Attach connects an agent. Assignments come down the stream until the agent
 	// detaches, is replaced by a newer Attach of the same id, or the server drains;
 	// the last event says which.
@@ -284,10 +403,46 @@ func NewAssignmentServiceHandler(svc AssignmentServiceHandler, opts ...connect.H
 		connect.WithSchema(assignmentServiceMethods.ByName("SubmitBatch")),
 		connect.WithHandlerOptions(opts...),
 	)
+	assignmentServiceSubmitStreamHandler := connect.NewBidiStreamHandler(
+		AssignmentServiceSubmitStreamProcedure,
+		svc.SubmitStream,
+		connect.WithSchema(assignmentServiceMethods.ByName("SubmitStream")),
+		connect.WithHandlerOptions(opts...),
+	)
 	assignmentServiceGetTaskHandler := connect.NewUnaryHandler(
 		AssignmentServiceGetTaskProcedure,
 		svc.GetTask,
 		connect.WithSchema(assignmentServiceMethods.ByName("GetTask")),
+		connect.WithHandlerOptions(opts...),
+	)
+	assignmentServiceCancelHandler := connect.NewUnaryHandler(
+		AssignmentServiceCancelProcedure,
+		svc.Cancel,
+		connect.WithSchema(assignmentServiceMethods.ByName("Cancel")),
+		connect.WithHandlerOptions(opts...),
+	)
+	assignmentServiceExplainHandler := connect.NewUnaryHandler(
+		AssignmentServiceExplainProcedure,
+		svc.Explain,
+		connect.WithSchema(assignmentServiceMethods.ByName("Explain")),
+		connect.WithHandlerOptions(opts...),
+	)
+	assignmentServiceListTasksHandler := connect.NewUnaryHandler(
+		AssignmentServiceListTasksProcedure,
+		svc.ListTasks,
+		connect.WithSchema(assignmentServiceMethods.ByName("ListTasks")),
+		connect.WithHandlerOptions(opts...),
+	)
+	assignmentServiceRedriveHandler := connect.NewUnaryHandler(
+		AssignmentServiceRedriveProcedure,
+		svc.Redrive,
+		connect.WithSchema(assignmentServiceMethods.ByName("Redrive")),
+		connect.WithHandlerOptions(opts...),
+	)
+	assignmentServiceWorkHandler := connect.NewBidiStreamHandler(
+		AssignmentServiceWorkProcedure,
+		svc.Work,
+		connect.WithSchema(assignmentServiceMethods.ByName("Work")),
 		connect.WithHandlerOptions(opts...),
 	)
 	assignmentServiceAttachHandler := connect.NewServerStreamHandler(
@@ -338,8 +493,20 @@ func NewAssignmentServiceHandler(svc AssignmentServiceHandler, opts ...connect.H
 			assignmentServiceSubmitHandler.ServeHTTP(w, r)
 		case AssignmentServiceSubmitBatchProcedure:
 			assignmentServiceSubmitBatchHandler.ServeHTTP(w, r)
+		case AssignmentServiceSubmitStreamProcedure:
+			assignmentServiceSubmitStreamHandler.ServeHTTP(w, r)
 		case AssignmentServiceGetTaskProcedure:
 			assignmentServiceGetTaskHandler.ServeHTTP(w, r)
+		case AssignmentServiceCancelProcedure:
+			assignmentServiceCancelHandler.ServeHTTP(w, r)
+		case AssignmentServiceExplainProcedure:
+			assignmentServiceExplainHandler.ServeHTTP(w, r)
+		case AssignmentServiceListTasksProcedure:
+			assignmentServiceListTasksHandler.ServeHTTP(w, r)
+		case AssignmentServiceRedriveProcedure:
+			assignmentServiceRedriveHandler.ServeHTTP(w, r)
+		case AssignmentServiceWorkProcedure:
+			assignmentServiceWorkHandler.ServeHTTP(w, r)
 		case AssignmentServiceAttachProcedure:
 			assignmentServiceAttachHandler.ServeHTTP(w, r)
 		case AssignmentServiceDetachProcedure:
@@ -371,8 +538,32 @@ func (UnimplementedAssignmentServiceHandler) SubmitBatch(context.Context, *conne
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.AssignmentService.SubmitBatch is not implemented"))
 }
 
+func (UnimplementedAssignmentServiceHandler) SubmitStream(context.Context, *connect.BidiStream[v1.SubmitStreamRequest, v1.SubmitStreamResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.AssignmentService.SubmitStream is not implemented"))
+}
+
 func (UnimplementedAssignmentServiceHandler) GetTask(context.Context, *connect.Request[v1.GetTaskRequest]) (*connect.Response[v1.GetTaskResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.AssignmentService.GetTask is not implemented"))
+}
+
+func (UnimplementedAssignmentServiceHandler) Cancel(context.Context, *connect.Request[v1.CancelRequest]) (*connect.Response[v1.CancelResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.AssignmentService.Cancel is not implemented"))
+}
+
+func (UnimplementedAssignmentServiceHandler) Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.AssignmentService.Explain is not implemented"))
+}
+
+func (UnimplementedAssignmentServiceHandler) ListTasks(context.Context, *connect.Request[v1.ListTasksRequest]) (*connect.Response[v1.ListTasksResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.AssignmentService.ListTasks is not implemented"))
+}
+
+func (UnimplementedAssignmentServiceHandler) Redrive(context.Context, *connect.Request[v1.RedriveRequest]) (*connect.Response[v1.RedriveResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.AssignmentService.Redrive is not implemented"))
+}
+
+func (UnimplementedAssignmentServiceHandler) Work(context.Context, *connect.BidiStream[v1.WorkRequest, v1.WorkResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.AssignmentService.Work is not implemented"))
 }
 
 func (UnimplementedAssignmentServiceHandler) Attach(context.Context, *connect.Request[v1.AttachRequest], *connect.ServerStream[v1.AttachResponse]) error {

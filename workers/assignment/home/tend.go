@@ -1,0 +1,111 @@
+package home
+
+import (
+	"context"
+	"time"
+
+	"github.com/leanvibe/hive/workers/assignment/partition"
+	"github.com/leanvibe/hive/workers/assignment/route"
+)
+
+// tend keeps a desk at one partition, at whoever owns it.
+func (h *Home) tend(ctx context.Context, n int) {
+	directory := h.opts.Router.Directory
+	for ctx.Err() == nil {
+		changed := directory.Changed()
+		if owner := directory.Owner(n); owner != nil {
+			holder := directory.Holder(n)
+			at, err := owner.Desk(ctx)
+			if err == nil {
+				h.open(ctx, n, at, holder)
+				h.shut(n)
+				at.Close()
+				continue
+			}
+			directory.Suspect(n)
+		}
+		pause := time.NewTimer(askAgain)
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}
+
+// open seats everybody at a new desk and grants slots there until it has gone, or the
+// partition has another holder: one that Redis does not reach may not know yet.
+func (h *Home) open(ctx context.Context, n int, at route.Desk, holder string) {
+	h.mu.Lock()
+	h.desks[n].Desk = at
+	guests := make([]*Guest, 0, len(h.guests))
+	for _, g := range h.guests {
+		guests = append(guests, g)
+	}
+	h.mu.Unlock()
+	limited, cancel := context.WithTimeout(ctx, callMost)
+	for g, err := range h.seat(limited, at, n, guests) {
+		h.opts.Log.Warn("a partition does not take an agent: sent away", "agent", g.spec.ID, "partition", n, "error", err)
+		g.stream.Gone(Draining)
+	}
+	cancel()
+	for {
+		changed := h.opts.Router.Directory.Changed()
+		if now := h.opts.Router.Directory.Holder(n); now != "" && now != holder {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-at.Over():
+			return
+		case <-changed:
+		case <-h.desks[n].wake:
+		}
+		if grants := h.grants(n); len(grants) > 0 {
+			limited, cancel := context.WithTimeout(ctx, callMost)
+			err := patiently(limited, func() error { return at.Grant(limited, grants) })
+			cancel()
+			if err != nil {
+				return // whether they arrived is not known: everybody is seated anew, with what was asked
+			}
+		}
+	}
+}
+
+// grants answers what is to be granted at a desk.
+func (h *Home) grants(n int) []partition.Grant {
+	h.mu.Lock()
+	asks := h.desks[n].asks
+	h.desks[n].asks = map[*seat]struct{}{}
+	h.mu.Unlock()
+	out := make([]partition.Grant, 0, len(asks))
+	for s := range asks {
+		g := s.guest
+		g.mu.Lock()
+		if s.open && !g.left {
+			out = append(out, partition.Grant{Agent: g.spec.ID, Sink: s, Slots: s.asked})
+		}
+		g.mu.Unlock()
+	}
+	return out
+}
+
+// shut forgets a desk. What its guests were granted there stays theirs until they are
+// seated again: the partition may still say so.
+func (h *Home) shut(n int) {
+	h.mu.Lock()
+	h.desks[n].Desk = nil
+	guests := make([]*Guest, 0, len(h.guests))
+	for _, g := range h.guests {
+		guests = append(guests, g)
+	}
+	h.mu.Unlock()
+	for _, g := range guests {
+		g.mu.Lock()
+		s := &g.seats[n]
+		s.open, s.wanted = false, false
+		g.mu.Unlock()
+	}
+}

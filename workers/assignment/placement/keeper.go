@@ -1,0 +1,408 @@
+package placement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/leanvibe/hive/workers/assignment/journal"
+	"github.com/leanvibe/hive/workers/assignment/partition"
+	"github.com/leanvibe/hive/workers/assignment/route"
+)
+
+// Options describe this replica.
+type Options struct {
+	Client redis.UniversalClient
+	// Name is this process's own: one that starts again has another. Address is where
+	// other replicas ask it.
+	Name, Address string
+	Partitions    int
+	// Term is how long a replica counts as alive after it was last heard of.
+	Term time.Duration
+	// Open takes a partition over; the journal's errors are told apart.
+	Open func(ctx context.Context, n int) (*partition.Partition, error)
+	// Peer answers a partition of the replica at an address.
+	Peer func(address string, n int) route.Owner
+	// Beside runs beside each partition while this replica owns it, until ctx ends. May be nil.
+	Beside func(ctx context.Context, n int, p *partition.Partition)
+	Log    *slog.Logger
+}
+
+const (
+	// beatsPerTerm is how often a replica says that it lives.
+	beatsPerTerm = 6
+	// soon is when it looks again while a partition is on its way.
+	soon = 50 * time.Millisecond
+)
+
+// Keeper keeps this replica's partitions, and is its route.Directory.
+type Keeper struct {
+	opts  Options
+	wake  chan struct{}
+	ended sync.WaitGroup
+	// failed is when it was last told that Redis does not answer; only Run touches it.
+	failed time.Time
+
+	mu      sync.Mutex
+	owned   map[int]*tenure
+	holders []string
+	alive   map[string]string
+	placed  bool      // every partition has had an owner at once
+	beaten  time.Time // the last beat that Redis has answered
+	waits   time.Time // no plan before: others may not have said yet that they live
+	leaving bool
+	changed chan struct{}
+}
+
+// tenure is a partition from its takeover on.
+type tenure struct {
+	partition *partition.Partition // nil while it is taken over
+	end       context.CancelFunc
+}
+
+// NewKeeper prepares a Keeper; Run runs it.
+func NewKeeper(opts Options) *Keeper {
+	return &Keeper{
+		opts: opts, wake: make(chan struct{}, 1), owned: map[int]*tenure{}, holders: make([]string, opts.Partitions),
+		changed: make(chan struct{}), beaten: time.Now(),
+	}
+}
+
+// Run takes and hands over partitions until ctx ends; then it hands over what it has, and
+// returns when that is done.
+func (k *Keeper) Run(ctx context.Context) error {
+	lives, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	if err := k.agree(ctx); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		pause := time.NewTimer(k.round(lives))
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		case <-k.wake:
+		}
+		pause.Stop()
+	}
+	k.Leave(lives)
+	return nil
+}
+
+// agree makes sure that all replicas mean the same partitions, now and later: the number
+// stands in every task's id. It waits for Redis.
+func (k *Keeper) agree(ctx context.Context) error {
+	const key = "{replicas}:partitions"
+	for ctx.Err() == nil {
+		_, err := k.opts.Client.SetNX(ctx, key, k.opts.Partitions, 0).Result()
+		var agreed int
+		if err == nil {
+			agreed, err = k.opts.Client.Get(ctx, key).Int()
+		}
+		switch {
+		case err == nil && agreed != k.opts.Partitions:
+			return fmt.Errorf("HIVE_PARTITIONS is %d, but the tasks in Redis are in %d partitions (%s): set it to %d", k.opts.Partitions, agreed, key, agreed)
+		case err == nil:
+			return nil
+		}
+		k.opts.Log.Warn("Redis does not say how many partitions there are", "error", err)
+		pause := time.NewTimer(k.opts.Term / beatsPerTerm)
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+	return nil
+}
+
+// Leave says that this replica takes no partition any more, hands over what it has, and
+// returns when that is done or ctx ends.
+func (k *Keeper) Leave(ctx context.Context) {
+	k.mu.Lock()
+	k.leaving = true
+	for _, t := range k.owned {
+		t.end()
+	}
+	k.mu.Unlock()
+	limited, cancel := context.WithTimeout(ctx, k.opts.Term)
+	defer cancel()
+	if _, err := beat(limited, k.opts.Client, k.opts.Name, k.opts.Address, 0); err != nil {
+		k.opts.Log.Warn("could not say that this replica leaves: the others find out within a term", "error", err)
+	}
+	done := make(chan struct{})
+	go func() { k.ended.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// round looks once and acts, and answers when to look again.
+func (k *Keeper) round(ctx context.Context) time.Duration {
+	every := k.opts.Term / beatsPerTerm
+	if k.isLeaving() {
+		every = soon // the directory still serves calls while others take over
+	}
+	limited, cancel := context.WithTimeout(ctx, k.opts.Term)
+	defer cancel()
+	alive, holders, err := k.look(limited)
+	if err != nil {
+		if k.failed.IsZero() || time.Since(k.failed) > k.opts.Term {
+			k.failed = time.Now()
+			k.opts.Log.Warn("Redis does not say who owns what", "error", err)
+		}
+		k.giveUp()
+		return every
+	}
+	k.failed = time.Time{}
+	now := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now.Sub(k.beaten) > k.opts.Term {
+		// Redis was away, or this process stood still: the others may be back a moment later.
+		k.waits = now.Add(k.opts.Term)
+	}
+	k.beaten, k.alive = now, alive
+	k.know(holders)
+	if k.leaving || now.Before(k.waits) {
+		return every
+	}
+	names := make([]string, 0, len(alive))
+	for name := range alive {
+		names = append(names, name)
+	}
+	for n, name := range Plan(names, holders) {
+		t := k.owned[n]
+		switch {
+		case name == k.opts.Name && t == nil:
+			k.take(ctx, n)
+			every = soon
+		case name != k.opts.Name && t != nil:
+			t.end()
+			every = soon
+		}
+	}
+	return every
+}
+
+// giveUp ends what this replica owns once its leases must have run out: nothing that it
+// still answered would be sure to be true.
+func (k *Keeper) giveUp() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if time.Since(k.beaten) <= k.opts.Term {
+		return
+	}
+	for _, t := range k.owned {
+		t.end()
+	}
+}
+
+// look says that this replica lives and asks who does, and who holds what.
+func (k *Keeper) look(ctx context.Context) (map[string]string, []string, error) {
+	var alive map[string]string
+	var err error
+	if k.isLeaving() {
+		alive, err = beat(ctx, k.opts.Client, k.opts.Name, k.opts.Address, 0)
+	} else {
+		alive, err = beat(ctx, k.opts.Client, k.opts.Name, k.opts.Address, k.opts.Term)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	holders := make([]string, k.opts.Partitions)
+	for n := range holders {
+		if holders[n], err = journal.Holder(ctx, k.opts.Client, n); err != nil {
+			return nil, nil, err
+		}
+	}
+	return alive, holders, nil
+}
+
+func (k *Keeper) isLeaving() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.leaving
+}
+
+// know replaces what is known of owners, and wakes who waits for a change.
+func (k *Keeper) know(holders []string) {
+	differs, all := false, true
+	for n := range holders {
+		differs = differs || holders[n] != k.holders[n]
+		all = all && holders[n] != ""
+	}
+	k.placed = k.placed || all
+	k.holders = holders
+	if differs {
+		k.announce()
+	}
+}
+
+func (k *Keeper) announce() {
+	close(k.changed)
+	k.changed = make(chan struct{})
+}
+
+// take begins a tenure; k.mu is held.
+func (k *Keeper) take(ctx context.Context, n int) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	t := &tenure{end: end}
+	k.owned[n] = t
+	k.ended.Go(func() {
+		defer end()
+		k.serve(life, n, t)
+		k.mu.Lock()
+		delete(k.owned, n)
+		k.announce()
+		k.mu.Unlock()
+		k.nudge()
+	})
+}
+
+// serve takes a partition over and serves it to its end.
+func (k *Keeper) serve(ctx context.Context, n int, t *tenure) {
+	began := time.Now()
+	p, err := k.opts.Open(ctx, n)
+	var held *journal.HeldError
+	switch {
+	case errors.As(err, &held) || ctx.Err() != nil:
+		return // its lease has not run out yet
+	case err != nil:
+		k.opts.Log.Error("partition could not be taken over", "partition", n, "error", err)
+		pause := time.NewTimer(k.opts.Term / beatsPerTerm)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		return
+	}
+	k.opts.Log.Info("partition taken over", "partition", n, "epoch", p.Epoch(), "took", time.Since(began))
+	var beside sync.WaitGroup
+	besideCtx, stopBeside := context.WithCancel(ctx)
+	k.mu.Lock()
+	t.partition = p
+	k.holders[n] = k.opts.Name
+	k.announce()
+	k.mu.Unlock()
+	if k.opts.Beside != nil {
+		beside.Go(func() { k.opts.Beside(besideCtx, n, p) })
+	}
+	err = p.Run(ctx)
+	stopBeside()
+	beside.Wait()
+	if err != nil {
+		k.opts.Log.Warn("partition has left", "partition", n, "error", err)
+		return
+	}
+	k.opts.Log.Info("partition handed over", "partition", n)
+}
+
+func (k *Keeper) nudge() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Local answers a partition that this replica serves; nil: it does not.
+func (k *Keeper) Local(n int) *partition.Partition {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t := k.owned[n]; t != nil {
+		return t.partition
+	}
+	return nil
+}
+
+// Owner answers who owns a partition as far as is known; nil: nobody.
+func (k *Keeper) Owner(n int) route.Owner {
+	if p := k.Local(n); p != nil {
+		return route.Local{Partition: p}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	name := k.holders[n]
+	if name == "" || name == k.opts.Name {
+		return nil
+	}
+	if address := k.alive[name]; address != "" {
+		return k.opts.Peer(address, n)
+	}
+	return nil
+}
+
+// Holder names who owns a partition as far as is known; empty: nobody.
+func (k *Keeper) Holder(n int) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t := k.owned[n]; t != nil && t.partition != nil {
+		return k.opts.Name
+	}
+	return k.holders[n]
+}
+
+// Changed is closed when any owner may have changed.
+func (k *Keeper) Changed() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.changed
+}
+
+// Suspect has the keeper look at once.
+func (k *Keeper) Suspect(int) { k.nudge() }
+
+// Owned answers how many partitions this replica serves.
+func (k *Keeper) Owned() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := 0
+	for _, t := range k.owned {
+		if t.partition != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Lag answers how long the oldest batch under way has been on its way to the journal.
+func (k *Keeper) Lag() (most time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, t := range k.owned {
+		if t.partition != nil {
+			most = max(most, t.partition.Lag())
+		}
+	}
+	return most
+}
+
+// Placed tells whether this replica has seen an owner of every partition: from then on
+// it can serve.
+func (k *Keeper) Placed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.placed
+}
+
+// Address answers where a living replica is asked; empty: none of that name lives.
+func (k *Keeper) Address(name string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.alive[name]
+}
+
+// Lost tells whether Redis has not answered this replica for two terms: the others have
+// taken its partitions, and it does not know to whom.
+func (k *Keeper) Lost() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return time.Since(k.beaten) > 2*k.opts.Term
+}
