@@ -1,6 +1,7 @@
 package home
 
 import (
+	"context"
 	"sync"
 
 	"github.com/leanvibe/hive/workers/assignment/partition"
@@ -34,8 +35,9 @@ type Guest struct {
 
 	mu    sync.Mutex
 	seats []seat // by partition
-	left  bool
-	lost  []partition.Execution // until it is welcome
+	// leaving: nobody seats it any more; left: what comes for it is given back.
+	leaving, left bool
+	lost          []partition.Execution // until it is welcome
 	// welcome: Attach has answered, so that what is lost from now on is told by the stream.
 	welcome bool
 	turn    int
@@ -82,6 +84,8 @@ func (s *seat) seating() partition.Seating {
 	}
 	return partition.Seating{AgentSpec: s.guest.spec, Slots: s.asked, Held: held, Sink: s, Home: s.guest.home.opts.Name}
 }
+
+func (s *seat) leaving() partition.Leaving { return partition.Leaving{Agent: s.guest.spec.ID, Sink: s} }
 
 // split asks anew for slots and answers the seats whose ask has changed, and whether some
 // partition wants the guest and must wait for its turn.
@@ -149,7 +153,7 @@ func (s *seat) Assign(list []partition.Assignment) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.left {
-		g.home.giveBack(g.spec.ID, s.n, list)
+		g.home.giveBack(s, list)
 		return
 	}
 	for _, a := range list {
@@ -195,7 +199,7 @@ func (s *seat) Wanted(wanted bool) {
 func (s *seat) Replaced() {
 	if s.guest.end() {
 		s.guest.stream.Gone(Replaced)
-		s.guest.home.forget(s.guest)
+		go s.guest.home.Leave(context.Background(), []*Guest{s.guest}) // the others may not know yet
 	}
 }
 
@@ -204,6 +208,19 @@ func (g *Guest) end() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	was := g.left
-	g.left = true
+	g.leaving, g.left = true, true
 	return !was
+}
+
+// leave has nobody seat the guest any more.
+func (g *Guest) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.leaving = true
+}
+
+func (g *Guest) isLeaving() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.leaving
 }

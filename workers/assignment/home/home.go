@@ -176,11 +176,13 @@ func (h *Home) desk(n int) route.Desk {
 func (h *Home) seat(ctx context.Context, at route.Desk, n int, guests []*Guest) map[*Guest]error {
 	refused := map[*Guest]error{}
 	for from := 0; from < len(guests); from += seatMost {
-		some := guests[from:min(len(guests), from+seatMost)]
-		list := make([]partition.Seating, 0, len(some))
-		for _, g := range some {
+		var some []*Guest
+		var list []partition.Seating
+		for _, g := range guests[from:min(len(guests), from+seatMost)] {
 			g.mu.Lock()
-			list = append(list, g.seats[n].seating())
+			if !g.leaving {
+				some, list = append(some, g), append(list, g.seats[n].seating())
+			}
 			g.mu.Unlock()
 		}
 		var answers []error
@@ -191,10 +193,17 @@ func (h *Home) seat(ctx context.Context, at route.Desk, n int, guests []*Guest) 
 		if err != nil {
 			return refused
 		}
+		var late []partition.Leaving
 		for i, err := range answers {
-			if err != nil {
+			switch {
+			case err != nil:
 				refused[some[i]] = err
+			case some[i].isLeaving(): // its unseating may have come before
+				late = append(late, some[i].seats[n].leaving())
 			}
+		}
+		if len(late) > 0 {
+			_ = at.Unseat(ctx, late) // it fails with the partition, or once more in Assign
 		}
 	}
 	return refused
@@ -308,8 +317,9 @@ func (h *Home) grant(changed []*seat) {
 	}
 }
 
-// giveBack returns executions that came for an agent that has gone.
-func (h *Home) giveBack(agent string, n int, list []partition.Assignment) {
+// giveBack returns executions that came for an agent that has gone, and unseats it where
+// they came from: else they would come again.
+func (h *Home) giveBack(s *seat, list []partition.Assignment) {
 	back := make([]partition.Execution, len(list))
 	for i, a := range list {
 		back[i] = a.Execution
@@ -317,11 +327,16 @@ func (h *Home) giveBack(agent string, n int, list []partition.Assignment) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), callMost)
 		defer cancel()
-		_, err := route.Ask(ctx, h.opts.Router, n, func(ctx context.Context, o route.Owner) (int, error) {
+		agent := s.guest.spec.ID
+		var unseated error
+		if at := h.desk(s.n); at != nil {
+			unseated = at.Unseat(ctx, []partition.Leaving{s.leaving()})
+		}
+		_, err := route.Ask(ctx, h.opts.Router, s.n, func(ctx context.Context, o route.Owner) (int, error) {
 			return o.Release(ctx, agent, back)
 		})
 		if err != nil {
-			h.opts.Log.Warn("could not give tasks back; their leases will run out", "agent", agent, "tasks", len(back), "error", err)
+			h.opts.Log.Warn("could not give tasks back; their leases will run out", "agent", agent, "tasks", len(back), "error", errors.Join(err, unseated))
 		}
 	}()
 }
@@ -370,6 +385,9 @@ func (h *Home) Dismiss() {
 func (h *Home) Leave(ctx context.Context, guests []*Guest) {
 	ctx, cancel := context.WithTimeout(ctx, callMost)
 	defer cancel()
+	for _, g := range guests {
+		g.leave()
+	}
 	var calls sync.WaitGroup
 	for n := range h.desks {
 		calls.Go(func() {
@@ -379,7 +397,7 @@ func (h *Home) Leave(ctx context.Context, guests []*Guest) {
 			}
 			leaving := make([]partition.Leaving, len(guests))
 			for i, g := range guests {
-				leaving[i] = partition.Leaving{Agent: g.spec.ID, Sink: &g.seats[n]}
+				leaving[i] = g.seats[n].leaving()
 			}
 			err := patiently(ctx, func() error { return at.Unseat(ctx, leaving) })
 			if err != nil && wire.KindOf(err) != wire.Lost {
