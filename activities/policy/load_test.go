@@ -71,7 +71,7 @@ func TestShippedFilesLoad(t *testing.T) {
 	require.Equal(t, "40s", orchestrator.StopGrace.String())
 	require.True(t, orchestrator.HasHealthcheck)
 	require.True(t, orchestrator.LogLimited)
-	require.EqualValues(t, 256<<20, orchestrator.MemoryLimit)
+	require.EqualValues(t, 512<<20, orchestrator.MemoryLimit)
 	require.Empty(t, orchestrator.Bars)
 	for _, s := range out.Stack.Services {
 		require.Empty(t, s.Bars, s.Name)
