@@ -69,6 +69,10 @@ func stack(t *testing.T) (orchestrator, hub *service) {
 	t.Helper()
 	t.Setenv("HIVE_REDIS_ADDRS", redistest.Addr(t))
 	t.Setenv("HIVE_POSTGRES_DSN", "postgres://leanvibe@127.0.0.1:1/none") // the archive is behind the path: tasks flow without it
+	token := filepath.Join(t.TempDir(), "peer_token")
+	require.NoError(t, os.WriteFile(token, []byte("peer-token-0123456789"), 0o600))
+	t.Setenv("HIVE_PEER_TOKEN_FILE", token)
+	t.Setenv("HIVE_PEER_LISTEN", "127.0.0.1:0")
 	return start(t, "orchestrator", assignment.Setup), start(t, "hub", messaging.Setup)
 }
 

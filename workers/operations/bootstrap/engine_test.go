@@ -56,7 +56,7 @@ func TestListenersOfTheShippedFiles(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]string{
-		"127.0.0.1:8080": "nginx", "127.0.0.1:8443": "nginx", "127.0.0.1:9090": "prometheus", "127.0.0.1:9093": "alertmanager",
+		"127.0.0.1:8080": "nginx", "127.0.0.1:8084": "nginx", "127.0.0.1:8443": "nginx", "127.0.0.1:9090": "prometheus", "127.0.0.1:9093": "alertmanager",
 		"127.0.0.1:5000": "registry", "127.0.0.1:5433": "ledger", "127.0.0.1:7233": "temporal", "127.0.0.1:8233": "temporal", "127.0.0.1:9333": "temporal",
 		"127.0.0.1:9464": "opsworker",
 	}, got)
