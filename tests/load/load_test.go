@@ -16,7 +16,7 @@ func drive(t *testing.T, p *planted, adjust func(*Config)) *Result {
 	server := start(t, p)
 	c := Config{
 		BaseURL: server.URL, Run: "test", Rate: 400, Connections: 8, Sockets: 3, Slow: -1, Writes: 50,
-		Beat: 20 * time.Millisecond, Timeout: 2 * time.Second, Settle: 300 * time.Millisecond,
+		Beat: 20 * time.Millisecond, Timeout: 2 * time.Second, Settle: 5 * time.Second,
 	}
 	if adjust != nil {
 		adjust(&c)
