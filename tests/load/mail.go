@@ -13,6 +13,8 @@ type mail struct {
 	messages map[string]*message
 	// unasked are messages that arrived though nobody here sent them.
 	unasked int64
+	// closed: the sockets are being closed; what is acknowledged now cannot arrive any more.
+	closed bool
 }
 
 type message struct {
@@ -30,7 +32,7 @@ func (m *mail) sending(id string) {
 func (m *mail) acknowledged(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if known := m.messages[id]; known != nil {
+	if known := m.messages[id]; known != nil && !m.closed {
 		known.stored = true
 	}
 }
@@ -54,20 +56,36 @@ func (m *mail) received(id string) {
 	known.received++
 }
 
-// await waits until every stored message has arrived; when ctx ends first, the verdict counts them as lost.
+// answerMax is how long the hub may take to answer the last sends: one that was cut off
+// has no answer.
+const answerMax = 2 * time.Second
+
+// await waits until every send has been answered and every stored message has arrived; when
+// ctx ends first, the verdict counts them as lost. Then the books are closed.
 func (m *mail) await(ctx context.Context) {
-	ticker := time.NewTicker(50 * time.Millisecond)
+	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for {
-		if c := m.count(); c.lost == 0 {
-			return
-		}
+	for began := time.Now(); !m.settled(time.Since(began) > answerMax); {
 		select {
 		case <-ctx.Done():
+			m.settled(true)
 			return
 		case <-ticker.C:
 		}
 	}
+}
+
+// settled closes the books if nothing is missing; unanswered sends are not waited for when late.
+func (m *mail) settled(late bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, known := range m.messages {
+		if known.stored && known.received == 0 || !late && !known.stored && !known.refused {
+			return false
+		}
+	}
+	m.closed = true
+	return true
 }
 
 // counted are the ledger's totals.
