@@ -39,6 +39,7 @@ type service struct {
 	log     *slog.Logger
 
 	// draining is closed when streams are to end; open counts those that have not.
+	full     *fullness
 	draining chan struct{}
 	drain    sync.Once
 	open     sync.WaitGroup
@@ -78,6 +79,10 @@ func (s *service) submit(ctx context.Context, in *hivev1.Draft) (partition.Task,
 func (s *service) submitBatch(ctx context.Context, in []*hivev1.Draft) ([]partition.Submitted, error) {
 	if len(in) < 1 || len(in) > MaxBatch {
 		return nil, invalid("drafts", "must be 1 to %d, are %d", MaxBatch, len(in))
+	}
+	if err := s.full.err(); err != nil {
+		s.metrics.count("refused", len(in))
+		return nil, err
 	}
 	out := make([]partition.Submitted, len(in))
 	now := time.Now()

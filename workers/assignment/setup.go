@@ -145,7 +145,7 @@ func Bind(p *process.Process, c Config) error {
 	}
 	s := &service{
 		name: p.Config().Instance + "#" + uuid.NewString()[:8], lease: c.Limits.Lease, archive: c.Store, log: p.Log,
-		draining: make(chan struct{}), sessions: map[string]*agentStream{},
+		full: &fullness{}, draining: make(chan struct{}), sessions: map[string]*agentStream{},
 	}
 	s.peers = newPeers(c.PeerToken, s.name).client
 	loop := &archive.Loop{
@@ -181,6 +181,7 @@ func Bind(p *process.Process, c Config) error {
 	p.Go("partitions", s.keeper.Run)
 	p.Go("home", s.home.Run)
 	p.Go("place", s.watchPlace)
+	p.Go("fullness", func(ctx context.Context) error { return s.full.watch(ctx, c.Redis) })
 	if c.Segments != nil {
 		p.Go("segments", func(ctx context.Context) error { <-ctx.Done(); return c.Segments.Close() })
 	}

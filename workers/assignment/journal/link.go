@@ -23,8 +23,12 @@ var (
 
 // load makes a script of an embedded one behind what all share; a missing one is a mistake of the build.
 func load(name string) *redis.Script {
-	return redis.NewScript(read("told") + read(name))
+	return redis.NewScript(allowOOM + read("told") + read(name))
 }
+
+// allowOOM lets the scripts run when Redis is full: what was accepted can be finished, and a
+// snapshot trims the log. That nothing new is accepted by then is the owner's to see to.
+const allowOOM = "#!lua flags=allow-oom\n"
 
 // read answers an embedded script's text.
 func read(name string) string {

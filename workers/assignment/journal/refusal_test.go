@@ -37,7 +37,6 @@ func TestPassingRefusalsAreRepeated(t *testing.T) {
 	c := newServer(t).client(t)
 	l := take(t, c, "a", 0)
 	for name, value := range map[string][2]string{
-		"maxmemory":             {"1", "0"},
 		"min-replicas-to-write": {"1", "0"},
 	} {
 		require.NoError(t, c.ConfigSet(t.Context(), name, value[0]).Err())
@@ -51,7 +50,22 @@ func TestPassingRefusalsAreRepeated(t *testing.T) {
 		require.NoError(t, err, name)
 	}
 	_, got := contents(t, l)
-	require.ElementsMatch(t, []string{"maxmemory", "min-replicas-to-write"}, got)
+	require.ElementsMatch(t, []string{"min-replicas-to-write"}, got)
+}
+
+// What was accepted can be finished when Redis is full: whoever owns the partition sees to
+// it that nothing new is accepted.
+func TestAppendsThoughRedisIsFull(t *testing.T) {
+	c := newServer(t).client(t)
+	l := take(t, c, "a", 0)
+	require.NoError(t, c.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	require.Error(t, c.Set(t.Context(), "other", "x", time.Minute).Err())
+	_, err := l.Append(t.Context(), one("result"))
+	require.NoError(t, err)
+	require.NoError(t, l.Renew(t.Context()))
+	require.NoError(t, c.ConfigSet(t.Context(), "maxmemory", "0").Err())
+	_, got := contents(t, l)
+	require.Equal(t, []string{"result"}, got)
 }
 
 func TestRecoverConnectsAnew(t *testing.T) {

@@ -1,0 +1,56 @@
+package assignment
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/api/client"
+	hivev1 "github.com/leanvibe/hive/api/hive/v1"
+	"github.com/leanvibe/hive/workers/redistest"
+)
+
+// A Redis that is full takes nothing new, and everything that it has taken is finished.
+func TestReplica_RedisIsFull(t *testing.T) {
+	r := newWorld(t, away).start("one").ready(t)
+	admin := redis.NewClient(&redis.Options{Addr: redistest.Addr(t)})
+	c := client.New(r.url, nil)
+	var ids []string
+	for range 20 {
+		s, err := c.Submit(t.Context(), &hivev1.Draft{Queue: "full", Handler: "echo", Payload: make([]byte, 64<<10)})
+		require.NoError(t, err)
+		ids = append(ids, s.Task.GetId())
+	}
+	info, err := admin.Info(t.Context(), "memory").Result()
+	require.NoError(t, err)
+	require.Zero(t, usedPercent(info), "it has no bound yet")
+	// Less than it has in use: nothing may be stored but by a script that says so.
+	require.NoError(t, admin.ConfigSet(t.Context(), "maxmemory", strconv.Itoa(1<<20)).Err())
+	t.Cleanup(func() {
+		require.NoError(t, admin.ConfigSet(context.Background(), "maxmemory", "0").Err())
+		require.NoError(t, admin.Close())
+	})
+	require.Error(t, admin.Set(t.Context(), "{p0}:x", "y", time.Minute).Err(), "Redis is full")
+	require.Eventually(t, func() bool {
+		code, header, raw := callRaw(t, "POST", r.url+"/v1/tasks", "", `{"queue":"full","handler":"echo"}`)
+		if code != http.StatusServiceUnavailable {
+			return false
+		}
+		require.Contains(t, raw, "no task is stored")
+		require.Equal(t, "5", header.Get("Retry-After"))
+		return true
+	}, patience, 50*time.Millisecond)
+	runAgent(t, c, client.AgentConfig{ID: "a", Capacity: 4, Handle: echo, Grace: time.Second})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for _, id := range ids {
+		task, err := c.Wait(ctx, id)
+		require.NoError(t, err)
+		require.Equal(t, hivev1.TaskState_TASK_STATE_COMPLETED, task.GetState())
+	}
+}
