@@ -47,6 +47,9 @@ type service struct {
 	sessions map[string]*agentStream
 }
 
+// readMost bounds the reading of a task that was just stored, for its answer.
+const readMost = 500 * time.Millisecond
+
 // submit validates and stores one draft and answers it as it stands now.
 func (s *service) submit(ctx context.Context, in *hivev1.Draft) (partition.Task, bool, error) {
 	out, err := s.submitBatch(ctx, []*hivev1.Draft{in})
@@ -56,7 +59,10 @@ func (s *service) submit(ctx context.Context, in *hivev1.Draft) (partition.Task,
 	if err != nil {
 		return partition.Task{}, false, err
 	}
-	task, err := s.get(ctx, out[0].Task.String())
+	// It is durable: a partition that moves just now must not hold the answer up.
+	soon, cancel := context.WithTimeout(ctx, readMost)
+	defer cancel()
+	task, err := s.get(soon, out[0].Task.String())
 	if err != nil && out[0].Duplicate {
 		return partition.Task{}, true, &partition.BusyError{Reason: "the key names a task that cannot be read now: " + err.Error(), RetryAfter: time.Second}
 	}

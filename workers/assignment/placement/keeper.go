@@ -42,19 +42,18 @@ const (
 
 // Keeper keeps this replica's partitions, and is its route.Directory.
 type Keeper struct {
-	opts  Options
-	wake  chan struct{}
-	ended sync.WaitGroup
-	// failed is when it was last told that Redis does not answer; only Run touches it.
-	failed time.Time
-
+	opts    Options
+	wake    chan struct{}
+	ended   sync.WaitGroup
 	mu      sync.Mutex
 	owned   map[int]*tenure
 	holders []string
+	heard   []time.Time // when Redis has last said who holds each partition
 	alive   map[string]string
 	placed  bool      // every partition has had an owner at once
 	beaten  time.Time // the last beat that Redis has answered
-	waits   time.Time // no plan before: others may not have said yet that they live
+	waits   time.Time // nothing is moved before: others may not have said yet that they live
+	failed  time.Time // when it was last told that Redis does not answer
 	leaving bool
 	changed chan struct{}
 }
@@ -67,8 +66,12 @@ type tenure struct {
 
 // NewKeeper prepares a Keeper; Run runs it.
 func NewKeeper(opts Options) *Keeper {
+	heard := make([]time.Time, opts.Partitions)
+	for n := range heard {
+		heard[n] = time.Now()
+	}
 	return &Keeper{
-		opts: opts, wake: make(chan struct{}, 1), owned: map[int]*tenure{}, holders: make([]string, opts.Partitions),
+		heard: heard, opts: opts, wake: make(chan struct{}, 1), owned: map[int]*tenure{}, holders: make([]string, opts.Partitions),
 		changed: make(chan struct{}), beaten: time.Now(),
 	}
 }
@@ -149,41 +152,41 @@ func (k *Keeper) round(ctx context.Context) time.Duration {
 	if k.isLeaving() {
 		every = soon // the directory still serves calls while others take over
 	}
-	limited, cancel := context.WithTimeout(ctx, k.opts.Term)
-	defer cancel()
-	alive, holders, err := k.look(limited)
-	if err != nil {
-		if k.failed.IsZero() || time.Since(k.failed) > k.opts.Term {
-			k.failed = time.Now()
-			k.opts.Log.Warn("Redis does not say who owns what", "error", err)
-		}
-		k.giveUp()
-		return every
-	}
-	k.failed = time.Time{}
+	holders := k.look(ctx)
+	alive, err := k.beat(ctx)
 	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.know(holders, now)
+	if err != nil {
+		if k.failed.IsZero() || now.Sub(k.failed) > k.opts.Term {
+			k.failed = now
+			k.opts.Log.Warn("Redis does not say who else lives", "error", err)
+		}
+		return every
+	}
+	k.failed = time.Time{}
 	if now.Sub(k.beaten) > k.opts.Term {
 		// Redis was away, or this process stood still: the others may be back a moment later.
 		k.waits = now.Add(k.opts.Term)
 	}
 	k.beaten, k.alive = now, alive
-	k.know(holders)
-	if k.leaving || now.Before(k.waits) {
+	if k.leaving {
 		return every
 	}
 	names := make([]string, 0, len(alive))
 	for name := range alive {
 		names = append(names, name)
 	}
-	for n, name := range Plan(names, holders) {
+	for n, name := range Plan(names, k.holders) {
 		t := k.owned[n]
 		switch {
 		case name == k.opts.Name && t == nil:
-			k.take(ctx, n)
-			every = soon
-		case name != k.opts.Name && t != nil:
+			if k.holders[n] == "" || now.After(k.waits) {
+				k.take(ctx, n)
+				every = soon
+			}
+		case name != k.opts.Name && t != nil && now.After(k.waits):
 			t.end()
 			every = soon
 		}
@@ -191,38 +194,35 @@ func (k *Keeper) round(ctx context.Context) time.Duration {
 	return every
 }
 
-// giveUp ends what this replica owns once its leases must have run out: nothing that it
-// still answered would be sure to be true.
-func (k *Keeper) giveUp() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if time.Since(k.beaten) <= k.opts.Term {
-		return
+// beat says that this replica lives, or that it leaves, and asks who else does.
+func (k *Keeper) beat(ctx context.Context) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.opts.Term/2)
+	defer cancel()
+	term := k.opts.Term
+	if k.isLeaving() {
+		term = 0
 	}
-	for _, t := range k.owned {
-		t.end()
-	}
+	return beat(ctx, k.opts.Client, k.opts.Name, k.opts.Address, term)
 }
 
-// look says that this replica lives and asks who does, and who holds what.
-func (k *Keeper) look(ctx context.Context) (map[string]string, []string, error) {
-	var alive map[string]string
-	var err error
-	if k.isLeaving() {
-		alive, err = beat(ctx, k.opts.Client, k.opts.Name, k.opts.Address, 0)
-	} else {
-		alive, err = beat(ctx, k.opts.Client, k.opts.Name, k.opts.Address, k.opts.Term)
+// holder is what Redis says of one partition.
+type holder struct {
+	name string
+	err  error
+}
+
+// look asks who holds what, each partition for itself: they are in different shards, and one
+// that is away says nothing of the others.
+func (k *Keeper) look(ctx context.Context) []holder {
+	ctx, cancel := context.WithTimeout(ctx, k.opts.Term/2)
+	defer cancel()
+	out := make([]holder, k.opts.Partitions)
+	var all sync.WaitGroup
+	for n := range out {
+		all.Go(func() { out[n].name, out[n].err = journal.Holder(ctx, k.opts.Client, n) })
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	holders := make([]string, k.opts.Partitions)
-	for n := range holders {
-		if holders[n], err = journal.Holder(ctx, k.opts.Client, n); err != nil {
-			return nil, nil, err
-		}
-	}
-	return alive, holders, nil
+	all.Wait()
+	return out
 }
 
 func (k *Keeper) isLeaving() bool {
@@ -231,15 +231,27 @@ func (k *Keeper) isLeaving() bool {
 	return k.leaving
 }
 
-// know replaces what is known of owners, and wakes who waits for a change.
-func (k *Keeper) know(holders []string) {
+// know takes over what Redis says of owners, and wakes who waits for a change. Of a
+// partition that was not heard of the last word stays; after two terms without one this
+// replica gives it up if it has it: nothing that it still answered would be sure to be true.
+// A failover of Redis is over before.
+func (k *Keeper) know(heard []holder, now time.Time) {
 	differs, all := false, true
-	for n := range holders {
-		differs = differs || holders[n] != k.holders[n]
-		all = all && holders[n] != ""
+	for n, h := range heard {
+		if h.err != nil {
+			if t := k.owned[n]; t != nil && now.Sub(k.heard[n]) > 2*k.opts.Term {
+				t.end()
+			}
+			continue
+		}
+		k.heard[n] = now
+		differs = differs || h.name != k.holders[n]
+		k.holders[n] = h.name
+	}
+	for _, name := range k.holders {
+		all = all && name != ""
 	}
 	k.placed = k.placed || all
-	k.holders = holders
 	if differs {
 		k.announce()
 	}
@@ -272,7 +284,7 @@ func (k *Keeper) serve(ctx context.Context, n int, t *tenure) {
 	p, err := k.opts.Open(ctx, n)
 	var held *journal.HeldError
 	switch {
-	case errors.As(err, &held) || ctx.Err() != nil:
+	case errors.As(err, &held) || err != nil && ctx.Err() != nil:
 		return // its lease has not run out yet
 	case err != nil:
 		k.opts.Log.Error("partition could not be taken over", "partition", n, "error", err)
@@ -399,10 +411,16 @@ func (k *Keeper) Address(name string) string {
 	return k.alive[name]
 }
 
-// Lost tells whether Redis has not answered this replica for two terms: the others have
-// taken its partitions, and it does not know to whom.
+// Lost tells whether Redis has not answered this replica for two terms, about no partition:
+// the others have taken its own, and it does not know to whom.
 func (k *Keeper) Lost() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return time.Since(k.beaten) > 2*k.opts.Term
+	last := k.beaten
+	for _, heard := range k.heard {
+		if heard.After(last) {
+			last = heard
+		}
+	}
+	return time.Since(last) > 2*k.opts.Term
 }

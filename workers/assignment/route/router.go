@@ -65,12 +65,13 @@ func Ask[Out any](ctx context.Context, r *Router, n int, do func(context.Context
 	}
 	over := time.NewTimer(limit)
 	defer over.Stop()
+	patient := time.Now().Add(limit)
 	for {
 		changed := r.Directory.Changed()
 		owner := r.Directory.Owner(n)
 		var last error
 		if owner != nil {
-			out, err := do(ctx, owner)
+			out, err := within(ctx, patient, owner, do)
 			if wire.KindOf(err) != wire.Lost {
 				return out, err
 			}
@@ -90,6 +91,17 @@ func Ask[Out any](ctx context.Context, r *Router, n int, do func(context.Context
 		}
 		again.Stop()
 	}
+}
+
+// within asks an owner that may never answer: one that Redis does not reach waits for it.
+func within[Out any](ctx context.Context, until time.Time, owner Owner, do func(context.Context, Owner) (Out, error)) (Out, error) {
+	limited, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	out, err := do(limited, owner)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = partition.ErrLost
+	}
+	return out, err
 }
 
 func moving(n int, last error) error {
