@@ -116,6 +116,10 @@ peers: servers ## Task queues and message hubs of others beside ours, in one run
 chaos: engine hive ## Kill opsworker and Temporal at every step and at random moments, at most 50 minutes; ALL=1 goes on, SEED=n replays
 	go run ./tests/chaos $(if $(ALL),--all) $(if $(SEED),--seed $(SEED))
 
+.PHONY: kills
+kills: servers ## Kill and cut the hot path's parts under load, 100 random moments each, both sides recorded: a table and out/kills.json (90 minutes)
+	go run ./tests/kills $(if $(VICTIM),--victim $(VICTIM)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: record
 record: ## Take histories of the platform's closed runs into tests/replay/histories
 	go run ./tests/replay/record
