@@ -68,6 +68,10 @@ func (s *service) end(t *testing.T) {
 func stack(t *testing.T) (orchestrator, hub *service) {
 	t.Helper()
 	t.Setenv("HIVE_REDIS_ADDRS", redistest.Addr(t))
+	secret := filepath.Join(t.TempDir(), "peer_token")
+	require.NoError(t, os.WriteFile(secret, []byte("peer-token-0123456789"), 0o600))
+	t.Setenv("HIVE_PEER_TOKEN_FILE", secret)
+	t.Setenv("HIVE_PEER_LISTEN", "127.0.0.1:0")
 	t.Setenv("HIVE_POSTGRES_DSN", "postgres://leanvibe@127.0.0.1:1/none") // the archive is behind the path: tasks flow without it
 	return start(t, "orchestrator", assignment.Setup), start(t, "hub", messaging.Setup)
 }
