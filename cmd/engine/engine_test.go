@@ -96,6 +96,17 @@ type task struct {
 	Error    string `json:"error"`
 }
 
+// next answers what comes from a channel.
+func next[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		require.Fail(t, "nothing came in time")
+	}
+	return v
+}
+
 func get(t *testing.T, url string, into any) {
 	t.Helper()
 	resp, err := http.Get(url)
@@ -267,8 +278,8 @@ func TestDrain(t *testing.T) {
 		engine.WithHandler(name, gate))
 	short := orchestrator.submit(t, name, name, "short", nil)
 	long := orchestrator.submit(t, name, name, "long", map[string]any{"max_attempts": 1})
-	<-begun
-	<-begun
+	next(t, begun)
+	next(t, begun)
 	queued := orchestrator.submit(t, name, name, "queued", nil)
 
 	e.stop()
