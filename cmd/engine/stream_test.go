@@ -105,7 +105,7 @@ streams: %s
 agents:
   - {name: one, count: 3, capacity: 2, handlers: [%s]}
   - {name: two, count: 2, capacity: 2, handlers: [%s]}
-`, orchestrator.url, d.url, name, name), engine.WithHandler(name, held))
+`, orchestrator.url, d.URL, name, name), engine.WithHandler(name, held))
 	e.attached(t, 5)
 	require.Equal(t, map[string]int{work: 1}, d.seen(), "nothing but one stream")
 
@@ -120,7 +120,7 @@ agents:
 	require.Equal(t, 10, e.status(t).InFlight)
 
 	for streams := 1; streams <= 3; streams++ {
-		require.Equal(t, streams, d.breakStreams())
+		d.CloseClientConnections()
 		again := func() bool { return d.seen()[work] == streams+1 && e.status(t).Attached == 5 }
 		require.Eventually(t, again, patience, glance, "all attach again, on one stream")
 		require.Equal(t, 10, e.status(t).InFlight, "what runs goes on")
@@ -130,7 +130,7 @@ agents:
 	submit(30)
 	close(held.open)
 	held.holds(t, 10)
-	d.breakStreams()
+	d.CloseClientConnections()
 	for i, id := range ids {
 		done := orchestrator.finished(t, id)
 		require.Equal(t, "completed", done.State, done.Error)
@@ -156,7 +156,7 @@ func TestControl_DrainsOneOfTwo(t *testing.T) {
 	config := func(at string) string {
 		return fmt.Sprintf("orchestrator: %s\nagents: [{count: 3, capacity: 1, handlers: [%s]}]\n", at, name)
 	}
-	one := host(t, "drained", config(d.url), engine.WithHandler(name, held))
+	one := host(t, "drained", config(d.URL), engine.WithHandler(name, held))
 	one.attached(t, 3)
 	var first []string
 	for range 3 {
@@ -170,7 +170,7 @@ func TestControl_DrainsOneOfTwo(t *testing.T) {
 	require.True(t, one.control(t, "drain").Draining)
 	one.attached(t, 0)
 	require.Equal(t, 3, one.control(t, "drain").InFlight, "what is in flight goes on, and the order bears repeating")
-	d.breakStreams()
+	d.CloseClientConnections()
 	anew := func() bool { return d.seen()[work] == 2 }
 	require.Eventually(t, anew, patience, glance, "a broken stream is made anew: leases and results need one")
 
