@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/leanvibe/hive/api/client"
 )
 
 // work is the call that a stream of agents is.
@@ -31,7 +29,9 @@ func newDoor(t *testing.T, to *service) *door {
 	target, err := url.Parse(to.url)
 	require.NoError(t, err)
 	d := &door{calls: map[string]int{}}
-	transport := client.NewStreamTransport()
+	plain := new(http.Protocols)
+	plain.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: plain}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport: transport, FlushInterval: -1,
@@ -44,8 +44,7 @@ func newDoor(t *testing.T, to *service) *door {
 		d.mu.Unlock()
 		proxy.ServeHTTP(w, r)
 	}))
-	d.Config.Protocols = new(http.Protocols)
-	d.Config.Protocols.SetUnencryptedHTTP2(true)
+	d.Config.Protocols = plain
 	d.Start()
 	t.Cleanup(func() {
 		d.CloseClientConnections()
