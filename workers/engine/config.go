@@ -17,6 +17,9 @@ type Config struct {
 	// Orchestrator is the base URL of the universal-orchestrator or of the proxy
 	// before it, for example http://nginx.
 	Orchestrator string
+	// Streams is the base URL where the agents attach, which takes HTTP/2; Orchestrator
+	// unless set. A proxy may have a port of its own for it, for example http://nginx:8084.
+	Streams string
 	// Hub is the base URL of the communication-hub; needed where a group has a Progress.To.
 	Hub string
 	// Token lets the agents in at both, one of role agent; empty: none is sent.
@@ -82,8 +85,12 @@ const nameWant = "1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or
 func (c *Config) complete(own map[string]Handler) error {
 	var problems []error
 	c.Orchestrator, c.Hub = strings.TrimRight(c.Orchestrator, "/"), strings.TrimRight(c.Hub, "/")
+	c.Streams = or(strings.TrimRight(c.Streams, "/"), c.Orchestrator)
 	if !isBaseURL(c.Orchestrator) {
 		problems = append(problems, fmt.Errorf("orchestrator %q: write the URL where it is reached, for example http://nginx", c.Orchestrator))
+	}
+	if !isBaseURL(c.Streams) && c.Streams != c.Orchestrator {
+		problems = append(problems, fmt.Errorf("streams %q: write the URL where agents attach, for example http://nginx:8084", c.Streams))
 	}
 	if c.Hub != "" && !isBaseURL(c.Hub) {
 		problems = append(problems, fmt.Errorf("hub %q: write the URL where it is reached, for example http://nginx", c.Hub))

@@ -1,5 +1,6 @@
 // Package engine is specialized-engines: it hosts agents that take tasks from the
-// universal-orchestrator, through the proxy like any client, and execute them.
+// universal-orchestrator, through the proxy like any client, and execute them. All
+// agents of one engine attach on one stream (api/client's Fleet).
 // docs/specialized-engines.md is the operator's page: configuration, handlers,
 // what each error means.
 //

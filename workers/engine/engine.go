@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
@@ -14,12 +15,15 @@ import (
 
 // Engine hosts agents.
 type Engine struct {
-	agents  []*client.Agent
-	hub     *hubSender // nil: no group sends progress
+	fleet   *client.Fleet // all agents, on one stream
+	agents  []string      // their ids
+	streams string        // where they attach
+	hub     *hubSender    // nil: no group sends progress
 	metrics *metrics
 	closers []func()
 	taken   atomic.Uint64
 	drained atomic.Bool
+	refused chan error // the first agent's that the orchestrator will never accept
 	stop    context.CancelFunc
 	stopped chan struct{}
 }
@@ -34,7 +38,7 @@ func New(cfg Config, options ...Option) (*Engine, error) {
 	if err := cfg.complete(s.own); err != nil {
 		return nil, err
 	}
-	e := &Engine{stopped: make(chan struct{})}
+	e := &Engine{streams: cfg.Streams, refused: make(chan error, 1), stopped: make(chan struct{})}
 	e.metrics = newMetrics(s.registry, e, s.own)
 	var send publish
 	if cfg.Hub != "" {
@@ -43,7 +47,11 @@ func New(cfg Config, options ...Option) (*Engine, error) {
 		}
 		send = e.hub.publish
 	}
-	c := client.New(cfg.Orchestrator, nil, client.WithToken(cfg.Token))
+	transport := client.NewStreamTransport()
+	e.closers = append(e.closers, transport.CloseIdleConnections)
+	c := client.New(cfg.Orchestrator, nil, client.WithToken(cfg.Token),
+		client.WithStreams(&http.Client{Transport: transport}), client.WithStreamsAt(cfg.Streams))
+	e.fleet = c.NewFleet(client.FleetConfig{Refused: e.refuse, Log: s.log})
 	shared := &budget{}
 	for _, agents := range cfg.Agents {
 		g := &group{
@@ -59,13 +67,17 @@ func New(cfg Config, options ...Option) (*Engine, error) {
 		maps.Copy(labels, agents.Labels)
 		for n := range agents.Count {
 			id := agentID(agents.Name, cfg.Instance, n+1)
-			e.agents = append(e.agents, c.NewAgent(client.AgentConfig{
+			e.agents = append(e.agents, id)
+			err := e.fleet.Add(client.AgentConfig{
 				ID: id, Capabilities: agents.Capabilities, Capacity: agents.Capacity, Labels: labels,
 				Handle: func(ctx context.Context, as *hivev1.Assignment) ([]byte, error) { return g.execute(ctx, id, as) },
 				Grace:  cfg.Grace, Log: s.log,
 				Taken: func() { e.taken.Add(1); e.metrics.taken.Inc() },
 				Done:  e.metrics.ended,
-			}))
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
 	}
 	return e, nil
@@ -107,21 +119,26 @@ func (e *Engine) run(ctx context.Context, started chan<- struct{}) error {
 	close(started)
 	defer close(e.stopped)
 	defer e.reporting(ctx)()
-	errs := make([]error, len(e.agents))
-	var wg sync.WaitGroup
-	for i, a := range e.agents {
-		wg.Go(func() {
-			errs[i] = a.Run(ctx)
-			if errs[i] != nil {
-				e.stop() // one refused agent: the configuration is wrong for all
-			}
-		})
-	}
-	wg.Wait()
+	err := e.fleet.Run(ctx)
 	for _, done := range e.closers {
 		done()
 	}
-	return errors.Join(errs...)
+	select {
+	case refused := <-e.refused:
+		return errors.Join(refused, err)
+	default:
+		return err
+	}
+}
+
+// refuse ends the engine: one refused agent means that the configuration is wrong for
+// all. The stream's reader calls it, so it does not block.
+func (e *Engine) refuse(_ string, err error) {
+	select {
+	case e.refused <- err:
+	default: // the first one says it
+	}
+	e.stop()
 }
 
 // reporting keeps the place at the hub until the answered function is called,
@@ -152,8 +169,8 @@ type Status struct {
 // Status answers how the engine stands.
 func (e *Engine) Status() Status {
 	s := Status{Draining: e.drained.Load(), Agents: len(e.agents), TasksTaken: e.taken.Load()}
-	for _, a := range e.agents {
-		st := a.Status()
+	for _, id := range e.agents {
+		st, _ := e.fleet.Status(id) // one that has left is not attached and holds nothing
 		s.InFlight += st.InFlight
 		if st.Attached {
 			s.Attached++
@@ -165,23 +182,24 @@ func (e *Engine) Status() Status {
 // drain takes no more tasks; what is in flight goes on. Safe to repeat.
 func (e *Engine) drain() {
 	e.drained.Store(true)
-	for _, a := range e.agents {
-		a.Pause()
+	for _, id := range e.agents {
+		e.fleet.Pause(id)
 	}
 }
 
 // resume takes tasks again. Safe to repeat.
 func (e *Engine) resume() {
 	e.drained.Store(false)
-	for _, a := range e.agents {
-		a.Resume()
+	for _, id := range e.agents {
+		e.fleet.Resume(id)
 	}
 }
 
 // ready answers nil when the engine works or was told not to.
 func (e *Engine) ready(context.Context) error {
 	if s := e.Status(); s.Attached == 0 && !s.Draining {
-		return fmt.Errorf("none of %d agents is attached to an orchestrator", s.Agents)
+		return fmt.Errorf("none of %d agents is attached at %s: an orchestrator, or its proxy's port for HTTP/2, must answer there (HIVE_STREAM_URL)",
+			s.Agents, e.streams)
 	}
 	return nil
 }

@@ -18,14 +18,17 @@ var agentSettings = []string{"HIVE_AGENTS", "HIVE_AGENT_CAPACITY", "HIVE_AGENT_C
 
 // configFromEnv reads the configuration from the file that HIVE_ENGINE_CONFIG
 // names, or from the settings alone. The token is in the file HIVE_TOKEN_FILE, never
-// in the configuration. HIVE_PROXY_URL and HIVE_ENGINE_GRACE win over
+// in the configuration. HIVE_PROXY_URL, HIVE_STREAM_URL and HIVE_ENGINE_GRACE win over
 // the file: they belong to the place where the engine runs.
 func configFromEnv(own map[string]Handler) (Config, error) {
 	cfg, err := hostedByEnv(own)
 	if err != nil {
 		return cfg, err
 	}
-	cfg.Orchestrator = process.String("HIVE_PROXY_URL", cfg.Orchestrator)
+	if place := process.String("HIVE_PROXY_URL", ""); place != "" {
+		cfg.Orchestrator, cfg.Streams = place, "" // the file's streams are of the file's place
+	}
+	cfg.Streams = process.String("HIVE_STREAM_URL", cfg.Streams)
 	if cfg.Orchestrator == "" {
 		return cfg, errors.New("HIVE_PROXY_URL is empty: write where the orchestrator is reached, for example http://nginx")
 	}

@@ -30,6 +30,7 @@ func readFile(path string, own map[string]Handler) (Config, error) {
 const (
 	urlWant     = "an http:// or https:// URL"
 	urlExample  = "http://nginx"
+	portExample = "http://nginx:8084"
 	nameExample = "fetch"
 )
 
@@ -42,6 +43,7 @@ func (t *tree) config(root ast.Node, c *Config, own map[string]Handler) {
 	}
 	given := t.mapping(root, "",
 		field{"orchestrator", urlWant, urlExample, text(&c.Orchestrator, isBaseURL)},
+		field{"streams", urlWant, portExample, text(&c.Streams, isBaseURL)},
 		field{"hub", urlWant, urlExample, text(&c.Hub, isBaseURL)},
 		field{"grace", "a duration from 1ms to " + graceMax.String(), "20s", duration(&c.Grace, time.Millisecond, graceMax)},
 		field{"agents", "a list of groups", "[{name: hasher, handlers: [hash]}]", func(n ast.Node, path string) bool {

@@ -20,6 +20,7 @@ func write(t *testing.T, text string) string {
 
 func TestFile_Whole(t *testing.T) {
 	cfg, err := readFile(write(t, `
+streams: http://nginx:8084
 hub: http://hub:8082
 grace: 5s
 agents:
@@ -45,7 +46,7 @@ agents:
 	require.NoError(t, err)
 	progress := ProgressOptions{To: "topic:task-{task}", Every: 250 * time.Millisecond}
 	require.Equal(t, Config{
-		Hub: "http://hub:8082", Grace: 5 * time.Second,
+		Streams: "http://nginx:8084", Hub: "http://hub:8082", Grace: 5 * time.Second,
 		Agents: []Agents{
 			{
 				Name: "digest", Count: 3, Capacity: 8, Capabilities: []string{"hash", "big"}, Labels: map[string]string{"zone": "a"},
@@ -69,7 +70,7 @@ func TestFile_Mistakes(t *testing.T) {
 	const group = "agents:\n  - handlers: [hash]\n"
 	const fetch = "agents:\n  - handlers: [http]\n    http:\n"
 	for name, c := range map[string]struct{ yaml, want string }{
-		"unknown field":       {group + "agent: 1\n", "3:1: agent: unknown field: expected one of orchestrator, hub, grace, agents"},
+		"unknown field":       {group + "agent: 1\n", "3:1: agent: unknown field: expected one of orchestrator, streams, hub, grace, agents"},
 		"unknown in group":    {group + "    capasity: 3\n", "3:5: agents[0].capasity: unknown field: expected one of name, count, capacity, "},
 		"unknown in allow":    {fetch + "      allow: [{hosts: a}]\n", "4:16: agents[0].http.allow[0].hosts: unknown field: expected one of host, ports, methods, networks"},
 		"no host":             {fetch + "      allow: [{ports: [80]}]\n", "agents[0].http.allow[0].host: missing: expected a name or an IP address, for example host: api.example.com"},
@@ -98,6 +99,7 @@ func TestFile_Mistakes(t *testing.T) {
 		"progress to no one":  {"hub: http://h\n" + group + "    progress: {every: 1s}\n", "agents[0].progress.to: missing: expected an agent's id"},
 		"progress, no hub":    {group + "    progress: {to: a}\n", "agents[0].progress: reports go through the hub, which the file does not name: expected its URL as hub, for example hub: http://nginx"},
 		"URL":                 {"hub: nginx\n" + group, `1:6: hub: got "nginx": expected an http:// or https:// URL, for example http://nginx`},
+		"URL of streams":      {"streams: nginx\n" + group, `1:10: streams: got "nginx": expected an http:// or https:// URL, for example http://nginx:8084`},
 		"same name":           {"agents:\n  - {name: a, handlers: [hash]}\n  - {name: a, handlers: [echo]}\n", `agents[1]: the name "a" is taken by another group: expected a name for each, for example hasher`},
 		"too many":            {"agents:\n  - {name: a, count: 600, handlers: [hash]}\n  - {name: b, count: 600, handlers: [echo]}\n", "agents[1]: 1200 agents with those before: expected at most 1000 in one engine"},
 		"group is a text":     {"agents: [hash]\n", `1:10: agents[0]: got "hash": expected a mapping of fields`},
@@ -143,6 +145,7 @@ func TestFile_AllMistakesAtOnce(t *testing.T) {
 
 func TestConfigFromEnv(t *testing.T) {
 	file := write(t, "orchestrator: http://file\nagents: [{handlers: [echo]}]\n")
+	streams := write(t, "orchestrator: http://file\nstreams: http://file:8084\nagents: [{handlers: [echo]}]\n")
 	for name, c := range map[string]struct {
 		env  map[string]string
 		want Config
@@ -166,13 +169,25 @@ func TestConfigFromEnv(t *testing.T) {
 			env:  map[string]string{"HIVE_ENGINE_CONFIG": file, "HIVE_PROXY_URL": "http://nginx", "HIVE_ENGINE_GRACE": "3s"},
 			want: Config{Orchestrator: "http://nginx", Grace: 3 * time.Second, Agents: []Agents{{Handlers: []string{"echo"}}}},
 		},
+		"streams at a port of their own": {
+			env:  map[string]string{"HIVE_ENGINE_CONFIG": file, "HIVE_STREAM_URL": "http://nginx:8084"},
+			want: Config{Orchestrator: "http://file", Streams: "http://nginx:8084", Grace: 20 * time.Second, Agents: []Agents{{Handlers: []string{"echo"}}}},
+		},
+		"file with streams": {
+			env:  map[string]string{"HIVE_ENGINE_CONFIG": streams},
+			want: Config{Orchestrator: "http://file", Streams: "http://file:8084", Grace: 20 * time.Second, Agents: []Agents{{Handlers: []string{"echo"}}}},
+		},
+		"file with streams, at another place": {
+			env:  map[string]string{"HIVE_ENGINE_CONFIG": streams, "HIVE_PROXY_URL": "http://nginx"},
+			want: Config{Orchestrator: "http://nginx", Grace: 20 * time.Second, Agents: []Agents{{Handlers: []string{"echo"}}}},
+		},
 		"file and agents": {env: map[string]string{"HIVE_ENGINE_CONFIG": file, "HIVE_AGENTS": "3"}, err: "HIVE_AGENTS is set and so is HIVE_ENGINE_CONFIG"},
 		"no file":         {env: map[string]string{"HIVE_ENGINE_CONFIG": file + "x"}, err: "HIVE_ENGINE_CONFIG: open "},
 		"no orchestrator": {err: "HIVE_PROXY_URL is empty"},
 		"bad number":      {env: map[string]string{"HIVE_PROXY_URL": "http://nginx", "HIVE_AGENTS": "many"}, err: `HIVE_AGENTS: "many" is not a number from 1 to 1000`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, unset := range append([]string{"HIVE_PROXY_URL", "HIVE_ENGINE_GRACE", "HIVE_ENGINE_CONFIG"}, agentSettings...) {
+			for _, unset := range append([]string{"HIVE_PROXY_URL", "HIVE_STREAM_URL", "HIVE_ENGINE_GRACE", "HIVE_ENGINE_CONFIG"}, agentSettings...) {
 				t.Setenv(unset, c.env[unset])
 			}
 			cfg, err := configFromEnv(nil)
@@ -197,6 +212,7 @@ func TestNew_Refuses(t *testing.T) {
 		want   string
 	}{
 		"orchestrator": {func(c *Config) { c.Orchestrator = "nginx" }, `orchestrator "nginx"`},
+		"streams":      {func(c *Config) { c.Streams = "nginx:8084" }, `streams "nginx:8084"`},
 		"no group":     {func(c *Config) { c.Agents = nil }, "at least one group"},
 		"handler":      {func(c *Config) { c.Agents[0].Handlers = []string{"mine"} }, `agents[0]: handler "mine": want one of echo, hash, sleep, http`},
 		"no handler":   {func(c *Config) { c.Agents[0].Handlers = nil }, "handlers: want at least one"},
