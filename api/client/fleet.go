@@ -28,6 +28,8 @@ type Fleet struct {
 	rpc  *Client
 	wake chan struct{} // the writer has something to look at
 	work sync.WaitGroup
+	// silence is how long a stream may be silent: the server sends a frame every 5 s.
+	silence time.Duration
 
 	mu       sync.Mutex
 	agents   map[string]*member
@@ -47,7 +49,7 @@ func (c *Client) NewFleet(cfg FleetConfig) *Fleet {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Fleet{cfg: cfg, rpc: c, wake: make(chan struct{}, 1), agents: map[string]*member{}, lease: defaultLease}
+	return &Fleet{cfg: cfg, rpc: c, wake: make(chan struct{}, 1), silence: silenceMax, agents: map[string]*member{}, lease: defaultLease}
 }
 
 // ErrFleetStopped is the answer to an agent that comes after Run has been asked to end.
@@ -128,7 +130,7 @@ func (f *Fleet) Status(id string) (AgentStatus, bool) {
 	if m == nil {
 		return AgentStatus{}, false
 	}
-	return AgentStatus{Attached: m.standing == joined, Paused: m.paused, InFlight: len(m.held)}, true
+	return AgentStatus{Attached: m.standing == joined || m.standing == leaving, Paused: m.paused, InFlight: len(m.held)}, true
 }
 
 // Run takes and executes tasks until ctx ends. Then it takes no more, lets what is in

@@ -75,11 +75,14 @@ func (f *Fleet) stream(ctx context.Context) (heard bool, err error) {
 	defer cut(nil)
 	f.setCut(cut)
 	defer f.setCut(nil)
+	// A proxy answers pings for a replica that stands still; only the replica's own frames say that it lives.
+	silence := time.AfterFunc(f.silence, func() { cut(errors.New("the stream fell silent")) })
+	defer silence.Stop()
 	stream := f.rpc.streams.Work(ctx)
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		heard, err = f.read(stream)
+		heard, err = f.read(stream, silence)
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
@@ -154,13 +157,14 @@ func (f *Fleet) finished() bool {
 }
 
 // read takes what comes until the stream ends.
-func (f *Fleet) read(stream *workStream) (heard bool, err error) {
+func (f *Fleet) read(stream *workStream, silence *time.Timer) (heard bool, err error) {
 	for {
 		m, err := stream.Receive()
 		if err != nil {
 			return heard, err
 		}
 		heard = true
+		silence.Reset(f.silence)
 		f.received(m)
 		if m.GetGoodbye() != nil {
 			return true, errDrains

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -309,6 +310,43 @@ func TestFleet_Refused(t *testing.T) {
 	s := start(t, f, AgentConfig{ID: "a", Capacity: 1, Handle: untilCancelled(nil)})
 	require.Equal(t, connect.CodeUnimplemented, connect.CodeOf(within(t, s.end)))
 	require.ErrorContains(t, f.Run(t.Context()), "NewFleet makes another")
+}
+
+// mute stands still on its first stream, as a process does that is stopped: its proxy goes
+// on answering pings.
+type mute struct {
+	hivev1connect.UnimplementedAssignmentServiceHandler
+	streams atomic.Int64
+}
+
+func (h *mute) Work(ctx context.Context, stream *connect.BidiStream[hivev1.WorkRequest, hivev1.WorkResponse]) error {
+	first := h.streams.Add(1) == 1
+	for {
+		m, err := stream.Receive()
+		if err != nil {
+			return nil //nolint:nilerr // the client has no more
+		}
+		r := &hivev1.WorkResponse{Gone: m.GetDetach()}
+		for _, a := range m.GetAttach() {
+			r.Attached = append(r.Attached, &hivev1.AgentAttached{AgentId: a.GetAgentId()})
+		}
+		if err := stream.Send(r); err != nil {
+			return err
+		}
+		if first {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	}
+}
+
+func TestFleet_LeavesAStreamThatIsSilent(t *testing.T) {
+	h := &mute{}
+	f := serve(t, h).NewFleet(FleetConfig{Log: silent})
+	f.silence = 200 * time.Millisecond
+	s := start(t, f, AgentConfig{ID: "a", Capacity: 1, Handle: untilCancelled(nil)})
+	require.Eventually(t, func() bool { return h.streams.Load() > 1 }, patience, poll)
+	require.NoError(t, s.ended(t))
 }
 
 func TestFleet_WrongAgents(t *testing.T) {
