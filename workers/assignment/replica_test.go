@@ -34,11 +34,11 @@ const away = "postgres://leanvibe@127.0.0.1:1/none"
 
 // world is a Redis without tasks, and a database.
 type world struct {
-	t   *testing.T
+	t   testing.TB
 	dsn string
 }
 
-func newWorld(t *testing.T, dsn string) *world {
+func newWorld(t testing.TB, dsn string) *world {
 	t.Helper()
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{redistest.Addr(t)}})
 	defer client.Close()
@@ -129,7 +129,7 @@ func (w *world) start(name string, edit ...func(*process.Config, *Config)) *repl
 }
 
 // ready waits until the replica can serve.
-func (r *replica) ready(t *testing.T) *replica {
+func (r *replica) ready(t testing.TB) *replica {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		resp, err := http.Get(r.url + "/readyz")
