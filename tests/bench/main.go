@@ -32,6 +32,7 @@ var contenders = []contender{
 	{"matcher", "100k and 1k agents, 1M waiting tasks, in one process (about half a minute)", measureMatcher},
 	{"partition", "matcher and journal together, on a Redis of its own with everysec (about a quarter of a minute)", measurePartition},
 	{"server", "cmd/orchestrator as it ships, with streams of tasks and agents over HTTP/2 (about half a minute)", measureServer},
+	{"memory", "cmd/orchestrator with ten thousand agents and a hundred thousand waiting tasks (up to a minute)", measureMemory},
 }
 
 const example = `

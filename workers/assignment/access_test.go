@@ -120,3 +120,33 @@ func TestAccess_OversizedMessage(t *testing.T) {
 	_, err = submitter.SubmitBatch(t.Context(), drafts[:31])
 	require.NoError(t, err)
 }
+
+// A stream that speaks for an agent of somebody else is refused as a whole, whatever it says of it.
+func TestAccess_WorkInAnothersName(t *testing.T) {
+	url := startGuarded(t)
+	c := hivev1connect.NewAssignmentServiceClient(&http.Client{Transport: client.NewStreamTransport()}, url, connect.WithGRPC())
+	ex := []*hivev1.Execution{{TaskId: "0193563d-0000-7000-8000-000000000000", Attempt: 1}}
+	for name, frame := range map[string]*hivev1.WorkRequest{
+		"attach":    {Attach: []*hivev1.AttachRequest{{AgentId: "worker-1", Capacity: 1}, {AgentId: "other", Capacity: 1}}},
+		"heartbeat": {Heartbeats: []*hivev1.HeartbeatRequest{{AgentId: "other", Held: ex}}},
+		"result":    {Results: []*hivev1.CompleteRequest{{AgentId: "other", Execution: ex[0]}}},
+		"release":   {Releases: []*hivev1.ReleaseRequest{{AgentId: "other", Executions: ex}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stream := c.Work(t.Context())
+			stream.RequestHeader().Set("Authorization", "Bearer "+workerToken)
+			require.NoError(t, stream.Send(frame))
+			var err error
+			for err == nil {
+				_, err = stream.Receive()
+			}
+			require.Equal(t, connect.CodePermissionDenied, connect.CodeOf(err), "%v", err)
+			require.ErrorContains(t, err, `"other"`)
+		})
+	}
+	submits := c.SubmitStream(t.Context())
+	submits.RequestHeader().Set("Authorization", "Bearer "+workerToken)
+	_ = submits.Send(&hivev1.SubmitStreamRequest{}) // the refusal may be there first
+	_, err := submits.Receive()
+	require.Equal(t, connect.CodePermissionDenied, connect.CodeOf(err), "%v", err)
+}
