@@ -7,8 +7,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// holderScript reads only, and is not behind the others' preamble.
-var holderScript = redis.NewScript(read("holder"))
+// holderScript reads only, also when Redis is full, and is not behind the others' preamble.
+var holderScript = redis.NewScript("#!lua flags=no-writes,allow-oom\n" + read("holder"))
 
 // Holder answers the name of a partition's owner by Redis time; empty: it has none. What
 // it says may be over when it is heard: only an append tells.
