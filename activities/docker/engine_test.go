@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,6 +42,14 @@ type bench struct {
 	subnet string
 }
 
+// subnets counts the benches of this process from a number of its own: drawn at random, two
+// that ran side by side sometimes had the same subnet, and the engine refused the second.
+var subnets = func() *atomic.Uint32 {
+	var first atomic.Uint32
+	first.Store(rand.Uint32N(256))
+	return &first
+}()
+
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	t.Parallel()
@@ -54,7 +63,7 @@ func newBench(t *testing.T) *bench {
 	id := fmt.Sprintf("%08x", rand.Uint32())
 	b := &bench{
 		t: t, ctx: t.Context(), api: api, project: "hivetest" + id, image: "hive-test/" + id + ":1",
-		subnet: fmt.Sprintf("10.236.%d", rand.IntN(256)),
+		subnet: fmt.Sprintf("10.236.%d", subnets.Add(1)%256),
 		hand:   Hand{API: recorded, ProjectDir: t.TempDir()},
 	}
 	b.hand.ComposeFiles = func() ([]string, error) {
