@@ -27,6 +27,11 @@ func (a *Agent) start(calls context.Context, as *hivev1.Assignment) {
 	id := as.GetExecution().GetTaskId()
 	a.mu.Lock()
 	if old := a.held[id]; old != nil {
+		if as.GetExecution().GetAttempt() <= old.assignment.GetExecution().GetAttempt() {
+			a.mu.Unlock()
+			cancel(nil)
+			return // told twice, or late: by an owner of the task's partition that is not its owner any more
+		}
 		// A newer attempt of the same task: the older one's lease is gone.
 		old.cancel(ErrLost)
 	}

@@ -42,9 +42,9 @@ func (f *Fleet) start(id string, as *hivev1.Assignment) (begin func()) {
 	ctx, cancel := context.WithCancelCause(f.calls)
 	h := &held{m: m, execution: as.GetExecution(), cancel: cancel}
 	if old := m.held[task]; old != nil {
-		if old.execution.GetAttempt() == h.execution.GetAttempt() {
+		if h.execution.GetAttempt() <= old.execution.GetAttempt() {
 			cancel(nil)
-			return nil // told twice
+			return nil // told twice, or late: by an owner of the task's partition that is not its owner any more
 		}
 		// A newer attempt of the same task: the older one's lease is gone.
 		old.lost = true

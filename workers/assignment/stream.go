@@ -42,7 +42,7 @@ func (a *agentStream) Assign(list []partition.Assignment) {
 	a.mu.Lock()
 	a.given = append(a.given, list...)
 	a.mu.Unlock()
-	a.nudge()
+	nudge(a.wake)
 }
 
 // Lost is told by the home. The agent hears of it with its next heartbeat.
@@ -63,12 +63,13 @@ func (a *agentStream) end(why hivev1.Goodbye_Reason) {
 		a.goodbye = why
 	}
 	a.mu.Unlock()
-	a.nudge()
+	nudge(a.wake)
 }
 
-func (a *agentStream) nudge() {
+// nudge wakes who waits on a channel with room for one.
+func nudge(wake chan<- struct{}) {
 	select {
-	case a.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }

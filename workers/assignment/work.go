@@ -25,6 +25,8 @@ const framesAtOnce = 32
 type workStream struct {
 	*service
 	wake chan struct{}
+	// dismissed is told when the home wants none of the agents any more.
+	dismissed chan struct{}
 
 	mu     sync.Mutex
 	agents map[string]*workAgent
@@ -48,8 +50,10 @@ func (s *service) work(ctx context.Context, receive func() (*hivev1.WorkRequest,
 	defer s.open.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := &workStream{service: s, wake: make(chan struct{}, 1), agents: map[string]*workAgent{}, frame: &hivev1.WorkResponse{Lease: duration(s.lease)}, some: true}
-	w.given = map[string][]partition.Assignment{}
+	w := &workStream{
+		service: s, wake: make(chan struct{}, 1), dismissed: make(chan struct{}, 1), agents: map[string]*workAgent{},
+		frame: &hivev1.WorkResponse{Lease: duration(s.lease)}, given: map[string][]partition.Assignment{}, some: true,
+	}
 	defer w.close(ctx)
 	read := make(chan error, 1)
 	go func() { read <- w.read(ctx, receive) }()
@@ -70,12 +74,20 @@ func (s *service) work(ctx context.Context, receive func() (*hivev1.WorkRequest,
 				return err
 			}
 		case <-w.wake:
+		case <-w.dismissed:
+			return w.farewell(ctx, send)
 		case <-s.draining:
-			w.leaveAll(ctx)
-			w.put(func(m *hivev1.WorkResponse) { m.Goodbye = &hivev1.Goodbye{Reason: hivev1.Goodbye_REASON_DRAINING} })
-			return w.flush(send, false)
+			return w.farewell(ctx, send)
 		}
 	}
+}
+
+// farewell ends the stream in order: nothing is assigned any more, and what was goes with
+// the goodbye in one frame, for the peer reads no further than that.
+func (w *workStream) farewell(ctx context.Context, send func(*hivev1.WorkResponse) error) error {
+	w.home.Leave(ctx, w.guests())
+	w.put(func(m *hivev1.WorkResponse) { m.Goodbye = &hivev1.Goodbye{Reason: hivev1.Goodbye_REASON_DRAINING} })
+	return w.flush(send, false)
 }
 
 // put adds to the frame that is sent next.
@@ -84,10 +96,7 @@ func (w *workStream) put(add func(*hivev1.WorkResponse)) {
 	add(w.frame)
 	w.some = true
 	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	nudge(w.wake)
 }
 
 // flush sends what has gathered, or an empty frame if it must.
@@ -129,13 +138,14 @@ func (w *workStream) read(ctx context.Context, receive func() (*hivev1.WorkReque
 		if len(m.GetAttach()) > 0 {
 			w.attach(ctx, m.GetAttach()) // before what follows: it may be about these agents
 		}
+		leaving := w.leaving(m.GetDetach()) // before what follows: it may attach them again
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		underWay.Go(func() {
-			w.do(ctx, m)
+			w.do(ctx, m, leaving)
 			<-slots
 		})
 	}
@@ -195,17 +205,20 @@ func refusedAgent(id string, err error) *hivev1.AgentAttached {
 	return &hivev1.AgentAttached{AgentId: id, Refused: connect.CodeOf(rpcError(err)).String(), Reason: err.Error()}
 }
 
-// drop takes an agent off the stream, unless it has attached again on it.
-func (w *workStream) drop(a *workAgent) {
+// drop takes an agent off the stream; false when it is not there any more, or has attached
+// again on it.
+func (w *workStream) drop(a *workAgent) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.agents[a.id] == a {
-		delete(w.agents, a.id)
+	if w.agents[a.id] != a {
+		return false
 	}
+	delete(w.agents, a.id)
+	return true
 }
 
-// do does the rest of a frame.
-func (w *workStream) do(ctx context.Context, m *hivev1.WorkRequest) {
+// do does the rest of a frame; leaving are those that it detaches.
+func (w *workStream) do(ctx context.Context, m *hivev1.WorkRequest, leaving []*home.Guest) {
 	if beats := m.GetHeartbeats(); len(beats) > 0 {
 		w.beat(ctx, beats)
 	}
@@ -217,8 +230,9 @@ func (w *workStream) do(ctx context.Context, m *hivev1.WorkRequest) {
 			w.log.Warn("could not give tasks back; their leases will run out", "agent", r.GetAgentId(), "tasks", len(r.GetExecutions()), "error", err)
 		}
 	}
-	if len(m.GetDetach()) > 0 {
-		w.detachSome(ctx, m.GetDetach())
+	if ids := m.GetDetach(); len(ids) > 0 {
+		w.home.Leave(ctx, leaving)
+		w.put(func(m *hivev1.WorkResponse) { m.Gone = append(m.Gone, ids...) })
 	}
 }
 
@@ -250,19 +264,18 @@ func (w *workStream) results(ctx context.Context, results []*hivev1.CompleteRequ
 	w.put(func(m *hivev1.WorkResponse) { m.Reported = append(m.Reported, answers...) })
 }
 
-// detachSome detaches agents in order.
-func (w *workStream) detachSome(ctx context.Context, ids []string) {
-	var guests []*home.Guest
+// leaving takes agents off the stream and answers who is to be detached.
+func (w *workStream) leaving(ids []string) []*home.Guest {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	var guests []*home.Guest
 	for _, id := range ids {
 		if a := w.agents[id]; a != nil && a.guest != nil {
 			guests = append(guests, a.guest)
 			delete(w.agents, id)
 		}
 	}
-	w.mu.Unlock()
-	w.home.Leave(ctx, guests)
-	w.put(func(m *hivev1.WorkResponse) { m.Gone = append(m.Gone, ids...) })
+	return guests
 }
 
 // guests answers who is attached on this stream, and takes them off it.
@@ -278,9 +291,6 @@ func (w *workStream) guests() []*home.Guest {
 	clear(w.agents)
 	return out
 }
-
-// leaveAll detaches everybody in order: what was assigned is in the next frame.
-func (w *workStream) leaveAll(ctx context.Context) { w.home.Leave(ctx, w.guests()) }
 
 // close cleans up behind the stream: what was not sent is given back.
 func (w *workStream) close(ctx context.Context) {
@@ -308,12 +318,13 @@ func (a *workAgent) Lost(list []partition.Execution) {
 	})
 }
 
-// Gone is told by the home. That the replica drains is said once, for all.
+// Gone is told by the home. That the replica drains is said once, for all, behind what was
+// assigned; that the agent has attached again, only if it was not detached before.
 func (a *workAgent) Gone(why home.Reason) {
-	if why == home.Replaced {
-		a.drop(a)
+	switch {
+	case why == home.Draining:
+		nudge(a.dismissed)
+	case a.drop(a):
 		a.put(func(m *hivev1.WorkResponse) { m.Gone = append(m.Gone, a.id) })
-		return
 	}
-	a.put(func(m *hivev1.WorkResponse) { m.Goodbye = &hivev1.Goodbye{Reason: hivev1.Goodbye_REASON_DRAINING} })
 }

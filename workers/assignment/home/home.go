@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -35,12 +36,18 @@ const (
 	seatMost = 500
 	// askAgain is the pause before the next owner of a partition is looked for.
 	askAgain = 50 * time.Millisecond
+	// lastWordsMost is how long a partition's former owner is listened to when the next one
+	// is known: it hands over in milliseconds, or does not know yet that it has lost.
+	lastWordsMost = 500 * time.Millisecond
+	// closeMost bounds the wait for the end of a desk that was closed.
+	closeMost = time.Second
 )
 
 // Home holds the agents that are attached to this replica.
 type Home struct {
-	opts Options
-	wake chan struct{}
+	opts      Options
+	wake      chan struct{}
+	lastWords time.Duration // lastWordsMost, but in tests
 
 	mu     sync.Mutex
 	guests map[string]*Guest
@@ -59,16 +66,18 @@ type desk struct {
 	// asks are the grants that wait to be sent, the last one for each seat.
 	asks map[*seat]struct{}
 	wake chan struct{}
+	// anew is told when it is not known who sits there: everybody is seated anew.
+	anew chan struct{}
 }
 
 // New prepares a Home; Run runs it.
 func New(opts Options) *Home {
 	h := &Home{
-		opts: opts, wake: make(chan struct{}, 1), guests: map[string]*Guest{}, desks: make([]desk, opts.Router.Partitions),
-		arrived: make(chan struct{}), dirty: map[*Guest]struct{}{},
+		opts: opts, wake: make(chan struct{}, 1), lastWords: lastWordsMost, guests: map[string]*Guest{},
+		desks: make([]desk, opts.Router.Partitions), arrived: make(chan struct{}), dirty: map[*Guest]struct{}{},
 	}
 	for n := range h.desks {
-		h.desks[n] = desk{asks: map[*seat]struct{}{}, wake: make(chan struct{}, 1)}
+		h.desks[n] = desk{asks: map[*seat]struct{}{}, wake: make(chan struct{}, 1), anew: make(chan struct{}, 1)}
 	}
 	return h
 }
@@ -151,11 +160,13 @@ func (h *Home) seatAll(ctx context.Context, guests []*Guest) map[*Guest]error {
 			if at == nil {
 				return
 			}
-			for g, err := range h.seat(ctx, at, n, guests) {
-				mu.Lock()
-				refused[g] = err
-				mu.Unlock()
+			some, err := h.seat(ctx, at, n, guests)
+			if err != nil {
+				nudge(h.desks[n].anew)
 			}
+			mu.Lock()
+			maps.Copy(refused, some)
+			mu.Unlock()
 			for _, g := range guests {
 				h.await(ctx, g, n)
 			}
@@ -171,9 +182,9 @@ func (h *Home) desk(n int) route.Desk {
 	return h.desks[n].Desk
 }
 
-// seat seats guests at one desk and answers who was refused. That the partition is lost is
-// no refusal: its next owner is asked by tend.
-func (h *Home) seat(ctx context.Context, at route.Desk, n int, guests []*Guest) map[*Guest]error {
+// seat seats guests at one desk and answers who was refused. An error says that it is not
+// known who sits there now, which is no refusal: tend asks again, there or at the next owner.
+func (h *Home) seat(ctx context.Context, at route.Desk, n int, guests []*Guest) (map[*Guest]error, error) {
 	refused := map[*Guest]error{}
 	for from := 0; from < len(guests); from += seatMost {
 		var some []*Guest
@@ -186,12 +197,11 @@ func (h *Home) seat(ctx context.Context, at route.Desk, n int, guests []*Guest) 
 			g.mu.Unlock()
 		}
 		var answers []error
-		err := patiently(ctx, func() (err error) {
+		if err := patiently(ctx, func() (err error) {
 			answers, err = at.Seat(ctx, list)
 			return err
-		})
-		if err != nil {
-			return refused
+		}); err != nil {
+			return refused, err
 		}
 		var late []partition.Leaving
 		for i, err := range answers {
@@ -206,7 +216,7 @@ func (h *Home) seat(ctx context.Context, at route.Desk, n int, guests []*Guest) 
 			_ = at.Unseat(ctx, late) // it fails with the partition, or once more in Assign
 		}
 	}
-	return refused
+	return refused, nil
 }
 
 // patiently repeats what a partition is too busy for, until ctx ends.

@@ -2,6 +2,7 @@ package home
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -27,11 +28,13 @@ type place struct {
 	// hold, when set, delays Seat until it is closed; entered tells that it has begun.
 	hold, entered chan struct{}
 	over          chan struct{}
+	held          map[string][]partition.Execution
 	released      []partition.Execution
+	failure       error // of the next Seat
 }
 
 func newPlace() *place {
-	return &place{seats: map[string]partition.Sink{}, slots: map[string]int{}, over: make(chan struct{})}
+	return &place{seats: map[string]partition.Sink{}, slots: map[string]int{}, held: map[string][]partition.Execution{}, over: make(chan struct{})}
 }
 
 func (p *place) Desk(context.Context) (route.Desk, error) { return p, nil }
@@ -48,8 +51,12 @@ func (p *place) Seat(_ context.Context, list []partition.Seating) ([]error, erro
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err := p.failure; err != nil {
+		p.failure = nil
+		return nil, err
+	}
 	for _, s := range list {
-		p.seats[s.ID], p.slots[s.ID] = s.Sink, s.Slots
+		p.seats[s.ID], p.slots[s.ID], p.held[s.ID] = s.Sink, s.Slots, s.Held
 		s.Sink.Seated(nil)
 		s.Sink.Granted(s.Slots)
 	}
@@ -90,6 +97,25 @@ func (p *place) has(agent string) (slots int, seated bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.slots[agent], p.seats[agent] != nil
+}
+
+func (p *place) holds(agent string) []partition.Execution {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held[agent]
+}
+
+func (p *place) sink(agent string) partition.Sink {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seats[agent]
+}
+
+// fail has the next Seat fail.
+func (p *place) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failure = err
 }
 
 // town is a directory of places.
@@ -141,6 +167,11 @@ func (l *line) Assign(list []partition.Assignment) {
 	defer l.mu.Unlock()
 	l.got = append(l.got, list...)
 }
+func (l *line) assigned() []partition.Assignment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.got
+}
 func (l *line) Lost([]partition.Execution) {}
 func (l *line) Gone(why Reason) {
 	l.mu.Lock()
@@ -150,11 +181,18 @@ func (l *line) Gone(why Reason) {
 
 func open(t *testing.T, places ...*place) (*Home, *town) {
 	t.Helper()
+	return openFor(t, time.Millisecond, places...)
+}
+
+// openFor opens a home that listens to a former owner for so long.
+func openFor(t *testing.T, words time.Duration, places ...*place) (*Home, *town) {
+	t.Helper()
 	d := &town{places: places, changed: make(chan struct{})}
 	for range places {
 		d.names = append(d.names, "first")
 	}
 	h := New(Options{Name: "here", Router: &route.Router{Partitions: len(places), Directory: d}, Log: slog.New(slog.DiscardHandler)})
+	h.lastWords = words
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = h.Run(ctx) }()
@@ -182,9 +220,7 @@ func TestHome_SlotsGoWhereTasksWait(t *testing.T) {
 	}
 	require.Eventually(t, has(a, 1), patience, time.Millisecond)
 	require.Eventually(t, has(b, 1), patience, time.Millisecond)
-	b.mu.Lock()
-	sink := b.seats["agent"]
-	b.mu.Unlock()
+	sink := b.sink("agent")
 	sink.Wanted(true)
 	require.Eventually(t, has(a, 0), patience, time.Millisecond)
 	require.Eventually(t, has(b, 2), patience, time.Millisecond)
@@ -198,6 +234,34 @@ func TestHome_FollowsThePartition(t *testing.T) {
 	require.Eventually(t, func() bool { got, _ := a.has("agent"); return got == 3 }, patience, time.Millisecond)
 	d.move(0, "second", next)
 	require.Eventually(t, func() bool { got, seated := next.has("agent"); return seated && got == 3 }, patience, time.Millisecond)
+}
+
+// What a former owner assigned is heard before the next one seats the agents, and told it.
+func TestHome_HearsTheFormerOwnerOut(t *testing.T) {
+	a, next := newPlace(), newPlace()
+	h, d := openFor(t, patience, a)
+	_, l := attach(t, h, "agent", 1)
+	sink := a.sink("agent")
+	d.move(0, "second", next)
+	x := partition.Execution{Attempt: 1}
+	sink.Assign([]partition.Assignment{{Execution: x}})
+	_, seated := next.has("agent")
+	require.False(t, seated, "the former owner has not ended yet")
+	close(a.over)
+	require.Eventually(t, func() bool { _, seated := next.has("agent"); return seated }, patience, time.Millisecond)
+	require.Equal(t, []partition.Execution{x}, next.holds("agent"))
+	require.Equal(t, []partition.Assignment{{Execution: x}}, l.assigned())
+}
+
+// Where a partition did not answer who is seated there, everybody is seated anew.
+func TestHome_SeatsAnewAfterAnError(t *testing.T) {
+	a := newPlace()
+	h, _ := open(t, a)
+	attach(t, h, "first", 1)
+	a.fail(errors.New("no answer"))
+	got := h.Attach(t.Context(), []Arrival{{AgentSpec: partition.AgentSpec{ID: "second", Capacity: 1}, Stream: &line{}}})
+	require.NoError(t, got[0].Err)
+	require.Eventually(t, func() bool { slots, seated := a.has("second"); return seated && slots == 1 }, patience, time.Millisecond)
 }
 
 // An agent that leaves while a new owner is just seating everybody is not left seated there:
@@ -220,9 +284,7 @@ func TestHome_GivesBack(t *testing.T) {
 	a := newPlace()
 	h, _ := open(t, a)
 	g, l := attach(t, h, "agent", 1)
-	a.mu.Lock()
-	sink := a.seats["agent"]
-	a.mu.Unlock()
+	sink := a.sink("agent")
 	g.end() // its stream broke, and nobody has told the partition yet
 	x := partition.Execution{Attempt: 1}
 	sink.Assign([]partition.Assignment{{Execution: x}})
@@ -238,9 +300,7 @@ func TestHome_Replaced(t *testing.T) {
 	a, b := newPlace(), newPlace()
 	h, _ := open(t, a, b)
 	_, l := attach(t, h, "agent", 1)
-	a.mu.Lock()
-	sink := a.seats["agent"]
-	a.mu.Unlock()
+	sink := a.sink("agent")
 	sink.Replaced()
 	require.Equal(t, []Reason{Replaced}, l.gone)
 	require.Eventually(t, func() bool { _, seated := b.has("agent"); return !seated && h.Attached() == 0 }, patience, time.Millisecond)

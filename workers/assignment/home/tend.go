@@ -17,9 +17,9 @@ func (h *Home) tend(ctx context.Context, n int) {
 			holder := directory.Holder(n)
 			at, err := owner.Desk(ctx)
 			if err == nil {
-				h.open(ctx, n, at, holder)
+				moved := h.open(ctx, n, at, holder)
+				h.end(ctx, at, moved)
 				h.shut(n)
-				at.Close()
 				continue
 			}
 			directory.Suspect(n)
@@ -34,9 +34,10 @@ func (h *Home) tend(ctx context.Context, n int) {
 	}
 }
 
-// open seats everybody at a new desk and grants slots there until it has gone, or the
-// partition has another holder: one that Redis does not reach may not know yet.
-func (h *Home) open(ctx context.Context, n int, at route.Desk, holder string) {
+// open seats everybody at a new desk and grants slots there until it has gone, it is not
+// known who sits there, or the partition has another holder (true): one that Redis does
+// not reach may not know yet.
+func (h *Home) open(ctx context.Context, n int, at route.Desk, holder string) (moved bool) {
 	h.mu.Lock()
 	h.desks[n].Desk = at
 	guests := make([]*Guest, 0, len(h.guests))
@@ -45,21 +46,27 @@ func (h *Home) open(ctx context.Context, n int, at route.Desk, holder string) {
 	}
 	h.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, callMost)
-	for g, err := range h.seat(limited, at, n, guests) {
+	refused, err := h.seat(limited, at, n, guests)
+	cancel()
+	for g, err := range refused {
 		h.opts.Log.Warn("a partition does not take an agent: sent away", "agent", g.spec.ID, "partition", n, "error", err)
 		g.stream.Gone(Draining)
 	}
-	cancel()
+	if err != nil {
+		return false
+	}
 	for {
 		changed := h.opts.Router.Directory.Changed()
 		if now := h.opts.Router.Directory.Holder(n); now != "" && now != holder {
-			return
+			return true
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-at.Over():
-			return
+			return false
+		case <-h.desks[n].anew:
+			return false
 		case <-changed:
 		case <-h.desks[n].wake:
 		}
@@ -68,9 +75,31 @@ func (h *Home) open(ctx context.Context, n int, at route.Desk, holder string) {
 			err := patiently(limited, func() error { return at.Grant(limited, grants) })
 			cancel()
 			if err != nil {
-				return // whether they arrived is not known: everybody is seated anew, with what was asked
+				return false // whether they arrived is not known: everybody is seated anew, with what was asked
 			}
 		}
+	}
+}
+
+// end closes a desk when its last word has come. What a former owner assigned must be heard
+// before the next one seats the guests: told afterwards, an older attempt would take the
+// place of the newer one at the agent.
+func (h *Home) end(ctx context.Context, at route.Desk, moved bool) {
+	if moved {
+		within(ctx, h.lastWords, at.Over())
+	}
+	at.Close()
+	within(ctx, closeMost, at.Over())
+}
+
+// within waits for an event, ctx's end or a time.
+func within(ctx context.Context, most time.Duration, event <-chan struct{}) {
+	late := time.NewTimer(most)
+	defer late.Stop()
+	select {
+	case <-event:
+	case <-late.C:
+	case <-ctx.Done():
 	}
 }
 

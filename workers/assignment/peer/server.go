@@ -243,15 +243,25 @@ func (s *Server) Watch(ctx context.Context, r *connect.Request[hivev1.PeerReques
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-p.Over():
+			// What it assigned last is heard before the next owner is asked.
+			if err := sendEvents(open, stream); err != nil {
+				return err
+			}
 			return wire.PeerError(partition.ErrLost)
 		case <-open.wake:
 		}
-		if events := open.take(); len(events) > 0 {
-			if err := stream.Send(&hivev1.PeerEvents{Events: events}); err != nil {
-				return err
-			}
+		if err := sendEvents(open, stream); err != nil {
+			return err
 		}
 	}
+}
+
+func sendEvents(open *session, stream *connect.ServerStream[hivev1.PeerEvents]) error {
+	events := open.take()
+	if len(events) == 0 {
+		return nil
+	}
+	return stream.Send(&hivev1.PeerEvents{Events: events})
 }
 
 func (s *Server) add(open *session) {
