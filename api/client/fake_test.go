@@ -20,6 +20,7 @@ func serve(t testing.TB, h hivev1connect.AssignmentServiceHandler, options ...Op
 	_, handler := hivev1connect.NewAssignmentServiceHandler(h)
 	srv := httptest.NewUnstartedServer(handler)
 	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetHTTP1(true)
 	srv.Config.Protocols.SetUnencryptedHTTP2(true)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.Start()

@@ -48,7 +48,9 @@ func retryable(err error) (time.Duration, bool) {
 		return 0, false
 	}
 	switch e.Code() {
-	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeAborted:
+	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeAborted, connect.CodeCanceled:
+		// Canceled too: connect calls a reset connection so. Whether the caller itself has
+		// given up is its context's to say.
 		secs, err := strconv.Atoi(e.Meta().Get("Retry-After"))
 		if err != nil || secs < 0 {
 			return 0, true

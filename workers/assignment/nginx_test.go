@@ -80,7 +80,9 @@ func startNginx(t *testing.T, replicas ...*replica) *nginx {
 
 func (n *nginx) write(name, text string) {
 	n.t.Helper()
-	require.NoError(n.t, os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o644))
+	path := filepath.Join(n.dir, name)
+	require.NoError(n.t, os.WriteFile(path+".new", []byte(text), 0o644))
+	require.NoError(n.t, os.Rename(path+".new", path)) // an earlier reload may just be reading it
 }
 
 // upstream writes the address file that both ports read.
