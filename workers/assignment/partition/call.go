@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// run has the partition's goroutine do something and waits until all that it may have
-// seen or changed is durable.
+// run does something in the partition's turn and waits until all that it may have seen or
+// changed is durable.
 func (p *Partition) run(ctx context.Context, do func(now int64, s *State) error) error {
 	c := &call{at: time.Now(), do: do, done: make(chan error, 1)}
 	select {
@@ -22,6 +22,7 @@ func (p *Partition) run(ctx context.Context, do func(now int64, s *State) error)
 	default:
 		return &BusyError{fmt.Sprintf("%d calls wait for this partition, the most that may", cap(p.inbox)), 100 * time.Millisecond}
 	}
+	p.help()
 	select {
 	case err := <-c.done:
 		return err
@@ -109,7 +110,7 @@ func (p *Partition) Cancel(ctx context.Context, id TaskID) error {
 	return err
 }
 
-// judge has the partition's goroutine answer something whose error is the caller's, not
+// judge answers something in the partition's turn whose error is the caller's, not
 // the partition's.
 func judge[Out any](ctx context.Context, p *Partition, do func(now int64, s *State) (Out, error)) (out Out, err error) {
 	var got Out
@@ -201,7 +202,7 @@ func (p *Partition) Report(ctx context.Context, reports []Report) ([]Verdict, er
 	return out, nil
 }
 
-// each has the partition's goroutine do one thing after the other in one change. An
+// each does one thing after the other in one change. An
 // error of do ends the partition.
 func each[In, Out any](ctx context.Context, p *Partition, list []In, do func(now int64, s *State, in In) (Out, error)) ([]Out, error) {
 	out := make([]Out, len(list))
@@ -234,7 +235,7 @@ func (p *Partition) Redrive(ctx context.Context, id TaskID) error {
 	return errors.Join(err, refused)
 }
 
-// ask has the partition's goroutine answer something.
+// ask answers something in the partition's turn.
 func ask[Out any](ctx context.Context, p *Partition, do func(now int64, s *State) (Out, error)) (out Out, err error) {
 	var got Out
 	err = p.run(ctx, func(now int64, s *State) (err error) {

@@ -2,9 +2,15 @@
 // memory, the matcher that gives them to agents, and the journal that makes each
 // change durable before anybody hears of it (docs/design of the hot path, §6).
 //
-//	calls ──bounded queue──> one goroutine: State decides, records gather ──> journal append
+//	calls ──bounded queue──> one at a time: State decides, records gather ──> journal append
 //	                                              │ next batch meanwhile            │ acknowledged
 //	answers and assignments <─────────────────────┴─────────────────────────────────┘
+//
+// # Turns
+//
+// One goroutine at a time has the partition's turn. A caller that finds it free takes it
+// and serves its own call and those behind it, so that an assignment is decided without
+// waking anybody; what finds it taken is left to the partition's own goroutine.
 //
 // # State
 //

@@ -17,7 +17,7 @@ const (
 	// gatherMost bounds what one batch gathers while the last one travels; then calls
 	// wait in the queue, and beyond it they are refused.
 	gatherMost = 1 << 20
-	// serveMost bounds the calls served before the journal is looked at again.
+	// serveMost bounds the calls served in one turn.
 	serveMost = 64
 	// tickEvery is how late a lease or a deadline may be noticed.
 	tickEvery = 100 * time.Millisecond
@@ -50,19 +50,24 @@ type Partition struct {
 	log     *journal.Log
 	state   *State
 	inbox   chan *call
+	wake    chan struct{} // something waits that who had the turn has left
 	batches chan *batch
 	settled chan *batch
 	renewed chan error
+	seeks   *time.Timer
 	over    chan struct{} // closed once nobody will be served or answered any more
 
-	// Only the goroutine of Run touches these.
-	now      time.Time
+	// turn guards state and what follows. It is the goroutine of Run that takes it, or a
+	// caller that finds it free: to wake a goroutine takes longer than most calls do.
+	turn     sync.Mutex
 	waiting  []*call // whose answer is in the batch that gathers
 	flight   *batch
 	spare    *Changes
 	appended int // bytes since the last snapshot
-	seekAt   <-chan time.Time
+	seeking  bool
 	seekNot  time.Time // before
+	broken   error     // of a call that a caller served
+	closed   bool      // nobody is served: before Run, and once it has ended
 
 	backlog atomic.Int64 // finished tasks that wait for the archive, as of the last tick
 	flying  atomic.Int64 // since when the batch under way is, Unix µs; 0: none is
@@ -106,7 +111,7 @@ func Open(ctx context.Context, opts Options) (*Partition, error) {
 	}
 	p := &Partition{
 		opts: opts, log: log, state: state, spare: &Changes{},
-		inbox: make(chan *call, opts.Calls), batches: make(chan *batch, 1), settled: make(chan *batch, 1),
+		inbox: make(chan *call, opts.Calls), wake: make(chan struct{}, 1), seeks: time.NewTimer(time.Hour), closed: true, batches: make(chan *batch, 1), settled: make(chan *batch, 1),
 		renewed: make(chan error, 1), over: make(chan struct{}), watchers: map[TaskID][]chan struct{}{},
 	}
 	err = log.Recover(ctx, state.restore, func(r journal.Record) error {
@@ -183,57 +188,121 @@ func (p *Partition) farewell(ctx context.Context) error {
 func (p *Partition) seek() {
 	now := time.Now()
 	if left := p.seekNot.Sub(now); left > 0 {
-		if p.seekAt == nil {
-			p.seekAt = time.After(left)
+		if !p.seeking {
+			p.seeking = true
+			p.seeks.Reset(left)
 		}
 		return
 	}
-	p.seekAt = nil
+	p.seeking = false
 	p.state.Wants()
 	p.seekNot = now.Add(max(seekEvery, seekShare*time.Since(now)))
 }
 
-// serve is the partition's goroutine.
+// serve is the partition's goroutine: it does what nobody calls for, and the calls that
+// their callers have left.
 func (p *Partition) serve(ctx context.Context) error {
+	defer p.seeks.Stop()
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+	over := ctx.Done()
 	var late <-chan time.Time
+	p.turn.Lock()
+	p.closed = false
+	p.turn.Unlock()
+	p.rouse() // for what was called before
 	for {
-		inbox, over := p.inbox, ctx.Done()
-		if len(p.state.changes.w.buf) >= gatherMost {
-			inbox = nil
-		}
-		if ctx.Err() != nil {
-			if over = nil; late == nil {
-				late = time.After(p.opts.Journal.Lease)
-			}
-			if len(p.inbox) == 0 && p.flight == nil && len(p.waiting) == 0 && len(p.state.changes.ends) == 0 {
-				return nil
-			}
-		}
-		var err error
+		do := func() error { return nil }
 		select {
-		case c := <-inbox:
-			err = p.take(c)
 		case b := <-p.settled:
-			err = p.acknowledge(b)
+			do = func() error { return p.acknowledge(b) }
 		case <-tick.C:
-			err = p.tick()
-		case err = <-p.renewed:
-		case <-p.seekAt:
-			p.seekAt = nil
+			do = p.tick
+		case err := <-p.renewed:
+			do = func() error { return err }
+		case <-p.seeks.C:
+			do = p.sought
+		case <-p.wake:
 		case <-over:
+			over, late = nil, time.After(p.opts.Journal.Lease)
 		case <-late:
-			err = fmt.Errorf("Redis has not confirmed the last batch within %s", p.opts.Journal.Lease)
+			do = func() error {
+				return fmt.Errorf("Redis has not confirmed the last batch within %s", p.opts.Journal.Lease)
+			}
 		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrLost, err)
+		if ended, err := p.myTurn(ctx, do); ended || err != nil {
+			return err
 		}
-		if p.state.Seeks() {
-			p.seek()
-		}
-		p.flush()
 	}
+}
+
+// myTurn does something and what waits. It tells whether everything is done and ctx has
+// ended; an error ends the partition too.
+func (p *Partition) myTurn(ctx context.Context, do func() error) (ended bool, err error) {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if err = p.broken; err == nil {
+		err = do()
+	}
+	if err == nil {
+		err = p.advance()
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	idle := len(p.inbox) == 0 && p.flight == nil && len(p.waiting) == 0 && len(p.state.changes.ends) == 0
+	p.closed = err != nil || ctx.Err() != nil && idle
+	return p.closed, err
+}
+
+// help serves the calls that wait if it is nobody's turn, and else leaves them to the
+// partition's goroutine.
+func (p *Partition) help() {
+	if !p.turn.TryLock() {
+		p.rouse()
+		return
+	}
+	defer p.turn.Unlock()
+	if p.closed {
+		return
+	}
+	if p.broken = p.advance(); p.broken != nil {
+		p.closed = true
+		p.rouse()
+	}
+}
+
+// rouse has the partition's goroutine take its turn.
+func (p *Partition) rouse() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// advance serves calls that wait and sends what they changed on its way. Whoever calls it
+// has the turn.
+func (p *Partition) advance() error {
+	if err := p.take(); err != nil {
+		return err
+	}
+	if p.state.Seeks() {
+		p.seek()
+	}
+	p.flush()
+	if len(p.inbox) > 0 && !p.gathered() {
+		p.rouse() // another turn; what waits for the journal gets one when the batch has settled
+	}
+	return nil
+}
+
+// gathered tells that the batch takes no more.
+func (p *Partition) gathered() bool { return len(p.state.changes.w.buf) >= gatherMost }
+
+// sought has the agents gone through for whom tasks wait.
+func (p *Partition) sought() error {
+	p.seeking = false
+	return nil
 }
 
 // Epoch answers the owner's epoch; it grows with every takeover.
@@ -254,12 +323,18 @@ func (p *Partition) Lag() time.Duration {
 	return time.Since(time.UnixMicro(since))
 }
 
-// take serves a call and those right behind it.
-func (p *Partition) take(c *call) error {
-	p.now = time.Now()
-	for n := 0; ; n++ {
+// take serves the calls that wait, as many as one turn may.
+func (p *Partition) take() error {
+	now := time.Now().UnixMicro()
+	for n := 0; n < serveMost && !p.gathered(); n++ {
+		var c *call
+		select {
+		case c = <-p.inbox:
+		default:
+			return nil
+		}
 		before := p.state.changes.assigned
-		if err := c.do(p.now.UnixMicro(), p.state); err != nil {
+		if err := c.do(now, p.state); err != nil {
 			c.done <- ErrLost
 			return err
 		}
@@ -267,22 +342,15 @@ func (p *Partition) take(c *call) error {
 			p.opts.Decided(time.Since(c.at), c.assignments)
 		}
 		p.waiting = append(p.waiting, c)
-		if n == serveMost || len(p.state.changes.w.buf) >= gatherMost {
-			return nil
-		}
-		select {
-		case c = <-p.inbox:
-		default:
-			return nil
-		}
 	}
+	return nil
 }
 
 func (p *Partition) tick() error {
 	p.backlog.Store(int64(len(p.state.unarchived)))
 	for {
 		more, err := p.state.Tick(time.Now().UnixMicro(), tickMost)
-		if err != nil || !more || len(p.state.changes.w.buf) >= gatherMost {
+		if err != nil || !more || p.gathered() {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ type queue struct {
 }
 
 // State holds one partition's tasks. It is pure: what it decided is in Changes, to be
-// made durable before it is told. One goroutine owns a State.
+// made durable before it is told. One goroutine at a time may use a State.
 type State struct {
 	limits  Limits
 	matcher *matcher.Matcher
