@@ -92,8 +92,26 @@ func (s *seat) leaving() partition.Leaving { return partition.Leaving{Agent: s.g
 func (g *Guest) split() (changed []*seat, contended bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	views := g.views()
+	changed = g.ask(split(g.spec.Capacity, views, g.turn))
+	for n := range views {
+		contended = contended || views[n].Open && views[n].Wanted && g.seats[n].asked == 0
+	}
+	return changed, contended
+}
+
+// level gives slots up that lie idle unevenly, and answers the seats whose ask has changed.
+func (g *Guest) level() (changed []*seat) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.ask(level(g.spec.Capacity, g.views()))
+}
+
+// views are what its partitions have of the guest's slots, none while it is not to get any;
+// its lock is held.
+func (g *Guest) views() []view {
 	if g.left || !g.welcome {
-		return nil, false
+		return nil
 	}
 	views := make([]view, len(g.seats))
 	for n := range g.seats {
@@ -102,14 +120,19 @@ func (g *Guest) split() (changed []*seat, contended bool) {
 			Open: s.open, Asked: s.asked, Ceiling: max(s.asked, s.granted, len(s.runs)), Running: len(s.runs), Wanted: s.wanted,
 		}
 	}
-	for n, ask := range split(g.spec.Capacity, views, g.turn) {
+	return views
+}
+
+// ask notes how many slots each partition should have and answers the seats that change;
+// the guest's lock is held.
+func (g *Guest) ask(asks []int) (changed []*seat) {
+	for n, ask := range asks {
 		if s := &g.seats[n]; s.asked != ask {
 			s.asked = ask
 			changed = append(changed, s)
 		}
-		contended = contended || views[n].Open && views[n].Wanted && ask == 0
 	}
-	return changed, contended
+	return changed
 }
 
 // unsettled tells whether the guest's slots may have to move; its lock is held.

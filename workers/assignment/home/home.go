@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,8 @@ const (
 	callMost = 5 * time.Second
 	// takeTurns is how long a partition keeps a slot that others want too.
 	takeTurns = 100 * time.Millisecond
+	// levelPause is how long slots may lie idle unevenly.
+	levelPause = time.Second
 	// seatMost bounds the agents in one call.
 	seatMost = 500
 	// askAgain is the pause before the next owner of a partition is looked for.
@@ -48,6 +51,7 @@ type Home struct {
 	opts      Options
 	wake      chan struct{}
 	lastWords time.Duration // lastWordsMost, but in tests
+	rest      time.Duration // levelPause, but in tests
 
 	mu     sync.Mutex
 	guests map[string]*Guest
@@ -73,7 +77,7 @@ type desk struct {
 // New prepares a Home; Run runs it.
 func New(opts Options) *Home {
 	h := &Home{
-		opts: opts, wake: make(chan struct{}, 1), lastWords: lastWordsMost, guests: map[string]*Guest{},
+		opts: opts, wake: make(chan struct{}, 1), lastWords: lastWordsMost, rest: levelPause, guests: map[string]*Guest{},
 		desks: make([]desk, opts.Router.Partitions), arrived: make(chan struct{}), dirty: map[*Guest]struct{}{},
 	}
 	for n := range h.desks {
@@ -285,6 +289,8 @@ func nudge(wake chan<- struct{}) {
 func (h *Home) settle(ctx context.Context) {
 	turns := time.NewTicker(takeTurns)
 	defer turns.Stop()
+	rests := time.NewTicker(h.rest)
+	defer rests.Stop()
 	contended := map[*Guest]struct{}{}
 	for {
 		var due map[*Guest]struct{}
@@ -299,6 +305,10 @@ func (h *Home) settle(ctx context.Context) {
 				g.mu.Unlock()
 			}
 			contended = map[*Guest]struct{}{}
+		case <-rests.C:
+			for _, g := range h.everybody() {
+				h.grant(g.level())
+			}
 		case <-h.wake:
 			h.dirtyMu.Lock()
 			due, h.dirty = h.dirty, map[*Guest]struct{}{}
@@ -378,15 +388,16 @@ func (h *Home) Close() {
 // Dismiss says Draining to every agent that is here: this replica has lost its place, and
 // others serve them better.
 func (h *Home) Dismiss() {
-	h.mu.Lock()
-	guests := make([]*Guest, 0, len(h.guests))
-	for _, g := range h.guests {
-		guests = append(guests, g)
-	}
-	h.mu.Unlock()
-	for _, g := range guests {
+	for _, g := range h.everybody() {
 		g.stream.Gone(Draining)
 	}
+}
+
+// everybody answers who is attached now.
+func (h *Home) everybody() []*Guest {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.guests))
 }
 
 // Leave detaches guests everywhere. What was assigned to them before has come to their

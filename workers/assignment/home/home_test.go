@@ -129,6 +129,9 @@ type town struct {
 func (d *town) Owner(n int) route.Owner {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.places[n] == nil {
+		return nil
+	}
 	return d.places[n]
 }
 
@@ -192,13 +195,13 @@ func openFor(t *testing.T, words time.Duration, places ...*place) (*Home, *town)
 		d.names = append(d.names, "first")
 	}
 	h := New(Options{Name: "here", Router: &route.Router{Partitions: len(places), Directory: d}, Log: slog.New(slog.DiscardHandler)})
-	h.lastWords = words
+	h.lastWords, h.rest = words, 5*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = h.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
 	for n := range places {
-		require.Eventually(t, func() bool { return h.desk(n) != nil }, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return places[n] == nil || h.desk(n) != nil }, patience, time.Millisecond)
 	}
 	return h, d
 }
@@ -224,6 +227,19 @@ func TestHome_SlotsGoWhereTasksWait(t *testing.T) {
 	sink.Wanted(true)
 	require.Eventually(t, has(a, 0), patience, time.Millisecond)
 	require.Eventually(t, has(b, 2), patience, time.Millisecond)
+}
+
+// An agent that attached while a partition had no owner gets slots there, too, once it has
+// one, though nothing waits there.
+func TestHome_IdleSlotsAreLevelled(t *testing.T) {
+	a, late := newPlace(), newPlace()
+	h, d := open(t, a, nil)
+	attach(t, h, "agent", 4)
+	require.Eventually(t, func() bool { slots, _ := a.has("agent"); return slots == 4 }, patience, time.Millisecond)
+	d.move(1, "second", late)
+	require.Eventually(t, func() bool { slots, _ := late.has("agent"); return slots == 2 }, patience, time.Millisecond)
+	slots, _ := a.has("agent")
+	require.Equal(t, 2, slots)
 }
 
 // A partition that has moved is followed though its former owner does not say that it has ended.

@@ -108,3 +108,29 @@ func working(views []view) int {
 	}
 	return n
 }
+
+// level says how many slots each partition should keep of an agent that does nothing and
+// that nobody waits for: an equal share. What it takes away is free then, for split to
+// spread. An agent also attaches while a partition is on its way to another owner; without
+// a slot there it would get nothing of what comes, as long as other agents can do it all.
+func level(capacity int, views []view) []int {
+	asks := make([]int, len(views))
+	idle, open := true, 0
+	for n, v := range views {
+		asks[n] = v.Asked
+		idle = idle && v.Running == 0 && !v.Wanted
+		if v.Open {
+			open++
+		}
+	}
+	if !idle || open == 0 {
+		return asks
+	}
+	share := (capacity + open - 1) / open
+	for n, v := range views {
+		if v.Open {
+			asks[n] = min(v.Asked, share)
+		}
+	}
+	return asks
+}

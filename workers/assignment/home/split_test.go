@@ -41,6 +41,28 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+func TestLevel(t *testing.T) {
+	has := func(slots, running int, wanted bool) view {
+		return view{Open: true, Asked: slots, Ceiling: max(slots, running), Running: running, Wanted: wanted}
+	}
+	away := view{Asked: 2, Ceiling: 2}
+	for name, c := range map[string]struct {
+		capacity int
+		views    []view
+		want     []int
+	}{
+		"all lie at two of four":        {4, []view{has(2, 0, false), has(2, 0, false), has(0, 0, false), has(0, 0, false)}, []int{1, 1, 0, 0}},
+		"they are level":                {5, []view{has(2, 0, false), has(1, 0, false), has(1, 0, false), has(1, 0, false)}, []int{2, 1, 1, 1}},
+		"fewer than partitions":         {1, []view{has(0, 0, false), has(1, 0, false)}, []int{0, 1}},
+		"one runs":                      {4, []view{has(4, 1, false), has(0, 0, false)}, []int{4, 0}},
+		"one is wanted":                 {4, []view{has(4, 0, true), has(0, 0, false)}, []int{4, 0}},
+		"one is away and keeps its own": {4, []view{has(2, 0, false), away}, []int{2, 2}},
+		"nobody is there":               {2, []view{away}, []int{2}},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, level(c.capacity, c.views)) })
+	}
+}
+
 // However partitions want and executions come and go, what may run is never more than the
 // capacity, a partition that goes on wanting gets a slot, and idle ones are not left lying.
 func TestSplit_Model(t *testing.T) {
@@ -79,6 +101,11 @@ func TestSplit_Model(t *testing.T) {
 			"heard": func(t *rapid.T) {
 				v := &views[rapid.IntRange(0, partitions-1).Draw(t, "n")]
 				v.Ceiling = max(v.Asked, v.Running)
+			},
+			"level": func(*rapid.T) {
+				for n, ask := range level(capacity, views) {
+					views[n].Asked = ask
+				}
 			},
 			"turn": func(*rapid.T) { turn++ },
 			"":     func(*rapid.T) { grant(turn) },

@@ -2,6 +2,8 @@ package home
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/leanvibe/hive/workers/assignment/partition"
@@ -40,10 +42,7 @@ func (h *Home) tend(ctx context.Context, n int) {
 func (h *Home) open(ctx context.Context, n int, at route.Desk, holder string) (moved bool) {
 	h.mu.Lock()
 	h.desks[n].Desk = at
-	guests := make([]*Guest, 0, len(h.guests))
-	for _, g := range h.guests {
-		guests = append(guests, g)
-	}
+	guests := slices.Collect(maps.Values(h.guests)) // with the desk: who comes later sits down himself
 	h.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, callMost)
 	refused, err := h.seat(limited, at, n, guests)
@@ -126,12 +125,8 @@ func (h *Home) grants(n int) []partition.Grant {
 func (h *Home) shut(n int) {
 	h.mu.Lock()
 	h.desks[n].Desk = nil
-	guests := make([]*Guest, 0, len(h.guests))
-	for _, g := range h.guests {
-		guests = append(guests, g)
-	}
 	h.mu.Unlock()
-	for _, g := range guests {
+	for _, g := range h.everybody() {
 		g.mu.Lock()
 		s := &g.seats[n]
 		s.open, s.wanted = false, false
