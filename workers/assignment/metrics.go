@@ -31,7 +31,7 @@ func newMetrics(reg prometheus.Registerer, at *home.Home, keeper *placement.Keep
 	m := &metrics{
 		assignment: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "leanvibe_task_assignment_duration_ms",
-			Help:    "Milliseconds from a decoded call, before it is handed to its partition, until the assignments that it caused were decided.",
+			Help:    "Milliseconds from a decoded call, before it is handed to its partition, until an assignment that it caused was decided.",
 			Buckets: milliseconds,
 		}),
 		durable: prometheus.NewHistogram(prometheus.HistogramOpts{

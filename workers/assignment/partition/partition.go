@@ -37,8 +37,9 @@ type Options struct {
 	Calls int
 	// SnapshotBytes is how much the journal may hold before the next snapshot; 0: 64 MiB.
 	SnapshotBytes int
-	// Decided is told how long a call took from its arrival until the assignments that
-	// it caused were decided, Durable until its answer was durable. May be nil.
+	// Decided is told how long it took from a call's arrival until an assignment that it
+	// caused was decided, mostly one at a time; Durable until the call's answer was durable,
+	// with all of them. May be nil.
 	Decided, Durable func(took time.Duration, assignments int)
 }
 
@@ -60,7 +61,8 @@ type Partition struct {
 	// turn guards state and what follows. It is the goroutine of Run that takes it, or a
 	// caller that finds it free: to wake a goroutine takes longer than most calls do.
 	turn     sync.Mutex
-	waiting  []*call // whose answer is in the batch that gathers
+	begun    time.Time // when what is done now arrived
+	waiting  []*call   // whose answer is in the batch that gathers
 	flight   *batch
 	spare    *Changes
 	appended int // bytes since the last snapshot
@@ -113,6 +115,9 @@ func Open(ctx context.Context, opts Options) (*Partition, error) {
 		opts: opts, log: log, state: state, spare: &Changes{},
 		inbox: make(chan *call, opts.Calls), wake: make(chan struct{}, 1), seeks: time.NewTimer(time.Hour), closed: true, batches: make(chan *batch, 1), settled: make(chan *batch, 1),
 		renewed: make(chan error, 1), over: make(chan struct{}), watchers: map[TaskID][]chan struct{}{},
+	}
+	if opts.Decided != nil {
+		state.decided = func(assignments int) { opts.Decided(time.Since(p.begun), assignments) }
 	}
 	err = log.Recover(ctx, state.restore, func(r journal.Record) error {
 		for i, record := range r.Records {
@@ -334,13 +339,12 @@ func (p *Partition) take() error {
 			return nil
 		}
 		before := p.state.changes.assigned
+		p.begun = c.at
 		if err := c.do(now, p.state); err != nil {
 			c.done <- ErrLost
 			return err
 		}
-		if c.assignments = p.state.changes.assigned - before; c.assignments > 0 && p.opts.Decided != nil {
-			p.opts.Decided(time.Since(c.at), c.assignments)
-		}
+		c.assignments = p.state.changes.assigned - before
 		p.waiting = append(p.waiting, c)
 	}
 	return nil
@@ -349,7 +353,8 @@ func (p *Partition) take() error {
 func (p *Partition) tick() error {
 	p.backlog.Store(int64(len(p.state.unarchived)))
 	for {
-		more, err := p.state.Tick(time.Now().UnixMicro(), tickMost)
+		p.begun = time.Now()
+		more, err := p.state.Tick(p.begun.UnixMicro(), tickMost)
 		if err != nil || !more || p.gathered() {
 			return err
 		}

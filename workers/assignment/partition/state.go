@@ -57,6 +57,8 @@ type State struct {
 	changes *Changes
 	rounds  uint64 // calls of renew
 	ready   bool   // false while it is restored
+
+	decided func(assignments int) // is told of each decision; nil: nobody is
 }
 
 // NewState answers an empty State. Apply what the journal holds, then call Ready.
@@ -249,6 +251,9 @@ func (s *State) assign(now int64) {
 			Execution: Execution{e.ID, e.Attempt}, Queue: e.Queue, Handler: e.Handler, Priority: e.Priority,
 			Deadline: e.Deadline, Payload: e.Payload,
 		}})
+	}
+	if n := len(s.out); n > 0 && s.decided != nil {
+		s.decided(n)
 	}
 	s.out = s.out[:0]
 }
