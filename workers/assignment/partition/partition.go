@@ -19,6 +19,8 @@ const (
 	gatherMost = 1 << 20
 	// serveMost bounds the calls served in one turn.
 	serveMost = 64
+	// helpMost bounds the turns that one caller takes for others.
+	helpMost = 4
 	// tickEvery is how late a lease or a deadline may be noticed.
 	tickEvery = 100 * time.Millisecond
 	// tickMost bounds what one tick does of each kind; a full one is followed by the next at once.
@@ -238,6 +240,7 @@ func (p *Partition) serve(ctx context.Context) error {
 		if ended, err := p.myTurn(ctx, do); ended || err != nil {
 			return err
 		}
+		p.help()
 	}
 }
 
@@ -260,21 +263,33 @@ func (p *Partition) myTurn(ctx context.Context, do func() error) (ended bool, er
 	return p.closed, err
 }
 
-// help serves the calls that wait if it is nobody's turn, and else leaves them to the
-// partition's goroutine.
+// help serves the calls that wait if it is nobody's turn. Else who has the turn does: it
+// looks for more when it has given the turn back.
 func (p *Partition) help() {
-	if !p.turn.TryLock() {
-		p.rouse()
-		return
+	for range helpMost {
+		if len(p.inbox) == 0 || !p.turn.TryLock() {
+			return
+		}
+		full := p.callersTurn()
+		p.turn.Unlock()
+		if full {
+			return
+		}
 	}
-	defer p.turn.Unlock()
+	p.rouse()
+}
+
+// callersTurn serves calls. It tells that no more can be before the journal has taken what
+// there is, or ever.
+func (p *Partition) callersTurn() (full bool) {
 	if p.closed {
-		return
+		return true
 	}
 	if p.broken = p.advance(); p.broken != nil {
 		p.closed = true
 		p.rouse()
 	}
+	return p.closed || p.gathered()
 }
 
 // rouse has the partition's goroutine take its turn.
@@ -295,9 +310,6 @@ func (p *Partition) advance() error {
 		p.seek()
 	}
 	p.flush()
-	if len(p.inbox) > 0 && !p.gathered() {
-		p.rouse() // another turn; what waits for the journal gets one when the batch has settled
-	}
 	return nil
 }
 
