@@ -41,6 +41,7 @@ func run(ctx context.Context, service, version, defaultListen string, setup Setu
 	if err != nil {
 		return err
 	}
+	go collect(ctx)
 	if err := setup(ctx, p); err != nil {
 		p.Log.Error("cannot start", "error", err)
 		return err
