@@ -2,7 +2,6 @@ package partition
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/leanvibe/hive/workers/assignment/matcher"
 )
@@ -146,31 +145,6 @@ func (s *State) unbind(a *agent) error {
 	return nil
 }
 
-// renew grants a fresh lease to those of held that a holds, marks them, and answers the others.
-func (s *State) renew(now int64, a *agent, held []Execution) (lost []Execution) {
-	s.rounds++
-	for _, x := range held {
-		e := s.tasks[x.Task]
-		if e == nil || e.Phase != Running || e.Attempt != x.Attempt || e.Agent != a.id {
-			lost = append(lost, x)
-			continue
-		}
-		e.renewed = s.rounds
-		s.leases.remove(e)
-		s.leases.add(e, now+s.limits.Lease.Microseconds())
-	}
-	return lost
-}
-
-func (s *State) giveBack(now int64, list []*entry) error {
-	for _, e := range list {
-		if err := s.finish(e, &event{at: now, cause: causeReleased, phase: Waiting}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Unseat detaches an agent, unless it has a newer sink. What it holds is left to its
 // leases. An error ends the partition.
 func (s *State) Unseat(name string, sink Sink) error {
@@ -187,133 +161,6 @@ func (s *State) Unseat(name string, sink Sink) error {
 	return nil
 }
 
-// Heartbeat renews the leases of held and answers those that the agent does not hold
-// any more. One that is not attached keeps what it holds in the same way: it may be
-// draining, or on its way to another home.
-func (s *State) Heartbeat(now int64, name string, held []Execution) (lost []Execution, err error) {
-	a := s.agents[name]
-	if a == nil {
-		return held, nil
-	}
-	a.seen = now
-	lost = s.renew(now, a, held)
-	if a.handle != 0 && a.silent {
-		a.silent = false
-		if s.out, err = s.matcher.SetPaused(a.handle, a.idle(), s.out); err != nil {
-			return nil, err
-		}
-		s.assign(now)
-	}
-	return lost, nil
-}
-
-// A Report says how one execution ended.
-type Report struct {
-	Agent string
-	Execution
-	Result []byte
-	// Error is empty for success.
-	Error string
-	// Final failures go to the dead letters at once.
-	Final bool
-}
-
-// A Verdict is what became of a report.
-type Verdict struct {
-	Accepted bool
-	// Duplicate: the same report had been accepted before.
-	Duplicate bool
-	// Reason says why it was refused.
-	Reason string
-	Phase  Phase
-}
-
-// Report ends an execution, unless the agent does not hold it any more.
-func (s *State) Report(now int64, r Report) (Verdict, error) {
-	name := r.Agent
-	e := s.tasks[r.Task]
-	if e == nil {
-		return Verdict{Reason: "no such task is kept"}, nil
-	}
-	if e.Agent == name && e.Attempt == r.Attempt {
-		if e.Phase == Running {
-			ev := &event{at: now, cause: causeCompleted, phase: Completed, body: r.Result}
-			if r.Error != "" || r.Final {
-				ev.cause, ev.text, ev.body = causeFailed, r.Error, nil
-				ev.phase = after(e, r.Final)
-			}
-			if err := s.finish(e, ev); err != nil {
-				return Verdict{}, err
-			}
-			return Verdict{Accepted: true, Phase: e.Phase}, nil
-		}
-		if repeats(e, r) {
-			return Verdict{Accepted: true, Duplicate: true, Phase: e.Phase}, nil
-		}
-	}
-	e.queue.stats.LateRefused++
-	return Verdict{Reason: lateReason(e, r.Attempt, name), Phase: e.Phase}, nil
-}
-
-// prefetch has the matcher fetch what a batch of reports will need; it changes nothing.
-func (s *State) prefetch(reports []Report) {
-	s.fetched = s.fetched[:0]
-	for _, r := range reports {
-		if e := s.tasks[r.Task]; e != nil {
-			s.fetched = append(s.fetched, e.handle)
-		}
-	}
-	s.matcher.Prefetch(s.fetched)
-}
-
-// repeats tells whether r says again how e's last execution ended. One that was given
-// back or lost has not ended by a report.
-func repeats(e *entry, r Report) bool {
-	if r.Error == "" && !r.Final {
-		return e.Phase == Completed && string(e.Result) == string(r.Result)
-	}
-	return e.Error == r.Error && (e.Phase == Dead || e.Phase == Waiting && r.Error != "")
-}
-
-func lateReason(e *entry, attempt int, name string) string {
-	switch {
-	case attempt > e.Attempt:
-		return fmt.Sprintf("attempt %d has not been started: the last is %d", attempt, e.Attempt)
-	case attempt == e.Attempt && e.Agent != name:
-		return fmt.Sprintf("attempt %d is agent %s's", attempt, e.Agent)
-	case attempt < e.Attempt:
-		return fmt.Sprintf("attempt %d was lost: attempt %d has followed it", attempt, e.Attempt)
-	case e.Phase == Waiting:
-		return fmt.Sprintf("attempt %d was lost: its lease ran out, and the task waits again", attempt)
-	}
-	return fmt.Sprintf("attempt %d has ended already: the task is %s", attempt, e.Phase)
-}
-
-// after is the phase of a task whose execution has just failed or been lost.
-func after(e *entry, final bool) Phase {
-	if final || e.Failures+1 >= e.MaxAttempts {
-		return Dead
-	}
-	return Waiting
-}
-
-// Release gives executions back unfinished, at no cost of an attempt, and answers how
-// many the agent held.
-func (s *State) Release(now int64, name string, list []Execution) (int, error) {
-	n := 0
-	for _, x := range list {
-		e := s.tasks[x.Task]
-		if e == nil || e.Phase != Running || e.Attempt != x.Attempt || e.Agent != name {
-			continue
-		}
-		if err := s.giveBack(now, []*entry{e}); err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
-}
-
 // Agents answers those that are attached or hold something, in no order.
 func (s *State) Agents() []AgentInfo {
 	out := make([]AgentInfo, 0, len(s.agents))
@@ -326,48 +173,4 @@ func (s *State) Agents() []AgentInfo {
 		out = append(out, info)
 	}
 	return out
-}
-
-// Tick does what time asks for, up to most of each kind: leases that ran out,
-// deadlines that passed, finished tasks that need not be kept longer, agents that have
-// been silent for a lease term. It answers whether more may be left.
-func (s *State) Tick(now int64, most int) (more bool, err error) {
-	for n := 0; s.leases.head != nil && s.leases.head.due <= now; n++ {
-		if n == most {
-			return true, nil
-		}
-		e := s.leases.head
-		text := fmt.Sprintf("attempt %d was lost: agent %s was not heard of for %s", e.Attempt, e.Agent, s.limits.Lease)
-		if err := s.finish(e, &event{at: now, cause: causeLost, phase: after(e, false), text: text}); err != nil {
-			return false, err
-		}
-	}
-	for n := 0; len(s.deadlines) > 0 && s.deadlines[0].Deadline <= now; n++ {
-		if n == most {
-			return true, nil
-		}
-		e := s.deadlines[0]
-		text := "its deadline passed at " + time.UnixMicro(e.Deadline).UTC().Format(time.RFC3339) + " before an agent was free"
-		if err := s.finish(e, &event{at: now, cause: causeExpired, phase: Dead, text: text}); err != nil {
-			return false, err
-		}
-	}
-	if err := s.silence(now); err != nil {
-		return false, err
-	}
-	return s.drop(now, most), nil
-}
-
-// silence pauses agents that have not been heard of for a lease term.
-func (s *State) silence(now int64) (err error) {
-	for _, a := range s.attached {
-		if a == nil || a.silent || a.seen+s.limits.Lease.Microseconds() > now {
-			continue
-		}
-		a.silent = true
-		if s.out, err = s.matcher.SetPaused(a.handle, true, s.out); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -2,7 +2,6 @@ package placement
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/leanvibe/hive/workers/assignment/journal"
 	"github.com/leanvibe/hive/workers/assignment/partition"
 	"github.com/leanvibe/hive/workers/assignment/route"
 )
@@ -56,12 +54,6 @@ type Keeper struct {
 	failed  time.Time // when it was last told that Redis does not answer
 	leaving bool
 	changed chan struct{}
-}
-
-// tenure is a partition from its takeover on.
-type tenure struct {
-	partition *partition.Partition // nil while it is taken over
-	end       context.CancelFunc
 }
 
 // NewKeeper prepares a Keeper; Run runs it.
@@ -205,116 +197,10 @@ func (k *Keeper) beat(ctx context.Context) (map[string]string, error) {
 	return beat(ctx, k.opts.Client, k.opts.Name, k.opts.Address, term)
 }
 
-// holder is what Redis says of one partition.
-type holder struct {
-	name string
-	err  error
-}
-
-// look asks who holds what, each partition for itself: they are in different shards, and one
-// that is away says nothing of the others.
-func (k *Keeper) look(ctx context.Context) []holder {
-	ctx, cancel := context.WithTimeout(ctx, k.opts.Term/2)
-	defer cancel()
-	out := make([]holder, k.opts.Partitions)
-	var all sync.WaitGroup
-	for n := range out {
-		all.Go(func() { out[n].name, out[n].err = journal.Holder(ctx, k.opts.Client, n) })
-	}
-	all.Wait()
-	return out
-}
-
 func (k *Keeper) isLeaving() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.leaving
-}
-
-// know takes over what Redis says of owners, and wakes who waits for a change. Of a
-// partition that was not heard of the last word stays; after two terms without one this
-// replica gives it up if it has it: nothing that it still answered would be sure to be true.
-// A failover of Redis is over before.
-func (k *Keeper) know(heard []holder, now time.Time) {
-	differs, all := false, true
-	for n, h := range heard {
-		if h.err != nil {
-			if t := k.owned[n]; t != nil && now.Sub(k.heard[n]) > 2*k.opts.Term {
-				t.end()
-			}
-			continue
-		}
-		k.heard[n] = now
-		differs = differs || h.name != k.holders[n]
-		k.holders[n] = h.name
-	}
-	for _, name := range k.holders {
-		all = all && name != ""
-	}
-	k.placed = k.placed || all
-	if differs {
-		k.announce()
-	}
-}
-
-func (k *Keeper) announce() {
-	close(k.changed)
-	k.changed = make(chan struct{})
-}
-
-// take begins a tenure; k.mu is held.
-func (k *Keeper) take(ctx context.Context, n int) {
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	t := &tenure{end: end}
-	k.owned[n] = t
-	k.ended.Go(func() {
-		defer end()
-		k.serve(life, n, t)
-		k.mu.Lock()
-		delete(k.owned, n)
-		k.announce()
-		k.mu.Unlock()
-		k.nudge()
-	})
-}
-
-// serve takes a partition over and serves it to its end.
-func (k *Keeper) serve(ctx context.Context, n int, t *tenure) {
-	began := time.Now()
-	p, err := k.opts.Open(ctx, n)
-	var held *journal.HeldError
-	switch {
-	case errors.As(err, &held) || err != nil && ctx.Err() != nil:
-		return // its lease has not run out yet
-	case err != nil:
-		k.opts.Log.Error("partition could not be taken over", "partition", n, "error", err)
-		pause := time.NewTimer(k.opts.Term / beatsPerTerm)
-		defer pause.Stop()
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-		}
-		return
-	}
-	k.opts.Log.Info("partition taken over", "partition", n, "epoch", p.Epoch(), "took", time.Since(began))
-	var beside sync.WaitGroup
-	besideCtx, stopBeside := context.WithCancel(ctx)
-	k.mu.Lock()
-	t.partition = p
-	k.holders[n] = k.opts.Name
-	k.announce()
-	k.mu.Unlock()
-	if k.opts.Beside != nil {
-		beside.Go(func() { k.opts.Beside(besideCtx, n, p) })
-	}
-	err = p.Run(ctx)
-	stopBeside()
-	beside.Wait()
-	if err != nil {
-		k.opts.Log.Warn("partition has left", "partition", n, "error", err)
-		return
-	}
-	k.opts.Log.Info("partition handed over", "partition", n)
 }
 
 func (k *Keeper) nudge() {
@@ -322,93 +208,6 @@ func (k *Keeper) nudge() {
 	case k.wake <- struct{}{}:
 	default:
 	}
-}
-
-// Local answers a partition that this replica serves; nil: it does not.
-func (k *Keeper) Local(n int) *partition.Partition {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if t := k.owned[n]; t != nil {
-		return t.partition
-	}
-	return nil
-}
-
-// Owner answers who owns a partition as far as is known; nil: nobody.
-func (k *Keeper) Owner(n int) route.Owner {
-	if p := k.Local(n); p != nil {
-		return route.Local{Partition: p}
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	name := k.holders[n]
-	if name == "" || name == k.opts.Name {
-		return nil
-	}
-	if address := k.alive[name]; address != "" {
-		return k.opts.Peer(address, n)
-	}
-	return nil
-}
-
-// Holder names who owns a partition as far as is known; empty: nobody.
-func (k *Keeper) Holder(n int) string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if t := k.owned[n]; t != nil && t.partition != nil {
-		return k.opts.Name
-	}
-	return k.holders[n]
-}
-
-// Changed is closed when any owner may have changed.
-func (k *Keeper) Changed() <-chan struct{} {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.changed
-}
-
-// Suspect has the keeper look at once.
-func (k *Keeper) Suspect(int) { k.nudge() }
-
-// Owned answers how many partitions this replica serves.
-func (k *Keeper) Owned() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	n := 0
-	for _, t := range k.owned {
-		if t.partition != nil {
-			n++
-		}
-	}
-	return n
-}
-
-// Lag answers how long the oldest batch under way has been on its way to the journal.
-func (k *Keeper) Lag() (most time.Duration) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, t := range k.owned {
-		if t.partition != nil {
-			most = max(most, t.partition.Lag())
-		}
-	}
-	return most
-}
-
-// Placed tells whether this replica has seen an owner of every partition: from then on
-// it can serve.
-func (k *Keeper) Placed() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.placed
-}
-
-// Address answers where a living replica is asked; empty: none of that name lives.
-func (k *Keeper) Address(name string) string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.alive[name]
 }
 
 // Lost tells whether Redis has not answered this replica for two terms, about no partition:
