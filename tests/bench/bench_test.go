@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +35,12 @@ func TestNoDataIsNeverMet(t *testing.T) {
 	require.Equal(t, "no data: no server", r.verdict())
 	require.False(t, allMet([]Row{r}))
 	require.False(t, allMet([]Row{shown("a", "ns").noData(errors.New("no server"))}))
+	for _, nothing := range []float64{math.NaN(), math.Inf(1)} {
+		r := atMost("a", "ns", 1).with(nothing).noted("of a day")
+		require.Nil(t, r.Value)
+		require.Nil(t, r.Met)
+		require.Equal(t, "no data: nothing was counted", r.verdict())
+	}
 	require.False(t, allMet([]Row{atMost("a", "ns", 1).with(2)}))
 	require.True(t, allMet([]Row{atMost("a", "ns", 1).with(1), shown("b", "ns").with(5)}))
 }
@@ -92,6 +102,73 @@ func TestQuantiles(t *testing.T) {
 	require.InDelta(t, 50, d.quantile(.5), 1e-9)
 	require.InDelta(t, 99, d.quantile(.99), 1e-9)
 	require.True(t, math.IsNaN((&durations{}).quantile(.5)))
+	h := schedLatencies()
+	require.True(t, math.IsNaN(h.since(h).p99()), "nothing has waited for a core")
+}
+
+// metricsText is /metrics as the bench reads it: the processor's seconds, and how many
+// calls were counted up to 0.01 ms, up to 0.1 ms, and in all.
+const metricsText = `# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total %g
+# TYPE process_resident_memory_bytes gauge
+process_resident_memory_bytes 1e+06
+# TYPE leanvibe_task_assignment_duration_ms histogram
+leanvibe_task_assignment_duration_ms_bucket{le="0.01"} %[2]d
+leanvibe_task_assignment_duration_ms_bucket{le="0.1"} %[3]d
+leanvibe_task_assignment_duration_ms_bucket{le="+Inf"} %[4]d
+leanvibe_task_assignment_duration_ms_sum 1
+leanvibe_task_assignment_duration_ms_count %[4]d
+`
+
+func TestScrape(t *testing.T) {
+	before, err := readMetrics(strings.NewReader(fmt.Sprintf(metricsText, 1.0, 10, 10, 10)))
+	require.NoError(t, err)
+	after, err := readMetrics(strings.NewReader(fmt.Sprintf(metricsText, 2.0, 60, 110, 110)))
+	require.NoError(t, err)
+	require.InDelta(t, 1e6, after.memory, 0)
+	after.at = before.at.Add(10 * time.Second)
+	busy, err := after.busy(before)
+	require.NoError(t, err)
+	require.InDelta(t, 10, busy*float64(runtime.NumCPU()), 1e-9)
+	decided, err := after.since(before, metricDecided)
+	require.NoError(t, err)
+	require.InDelta(t, .01, decided.quantile(.5), 1e-9)
+	require.InDelta(t, .0982, decided.quantile(.99), 1e-9)
+}
+
+// What the server does not say is an error, never a 0 that meets a bar.
+func TestScrape_WithoutData(t *testing.T) {
+	text := fmt.Sprintf(metricsText, 1.0, 10, 10, 10)
+	for _, name := range []string{metricCPU, metricMemory} {
+		_, err := readMetrics(strings.NewReader(without(text, name)))
+		require.ErrorContains(t, err, name+" is missing from /metrics")
+	}
+	_, err := readMetrics(strings.NewReader(strings.ReplaceAll(text, "1e+06", "0")))
+	require.ErrorContains(t, err, metricMemory+" in /metrics is 0")
+	_, err = readMetrics(strings.NewReader("<html>Bad Gateway</html>\n"))
+	require.ErrorContains(t, err, "/metrics: ")
+
+	now, err := readMetrics(strings.NewReader(text))
+	require.NoError(t, err)
+	bare, err := readMetrics(strings.NewReader(without(text, metricDecided)))
+	require.NoError(t, err)
+	for _, pair := range [][2]*scraped{{now, bare}, {bare, now}, {bare, bare}} {
+		_, err := pair[1].since(pair[0], metricDecided)
+		require.ErrorContains(t, err, metricDecided+" is missing from /metrics")
+	}
+	none, err := readMetrics(strings.NewReader(fmt.Sprintf(metricsText, 1.0, 0, 0, 0)))
+	require.NoError(t, err)
+	for _, pair := range [][2]*scraped{{none, none}, {now, now}, {now, none}} {
+		_, err := pair[1].since(pair[0], metricDecided)
+		require.ErrorContains(t, err, metricDecided+" in /metrics has counted nothing")
+	}
+	_, err = now.busy(now)
+	require.ErrorContains(t, err, metricCPU+" in /metrics has not grown")
+}
+
+// without is the text of /metrics less one metric.
+func without(text, name string) string {
+	return regexp.MustCompile(`(?m)^(# TYPE )?`+name+`.*\n`).ReplaceAllString(text, "")
 }
 
 func TestProgressAndTable(t *testing.T) {

@@ -309,7 +309,7 @@ func (d *durations) reset() {
 	d.mu.Unlock()
 }
 
-// quantile answers milliseconds.
+// quantile answers milliseconds; NaN where nothing was counted.
 func (d *durations) quantile(q float64) float64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -337,14 +337,14 @@ func (h histogram) since(before histogram) histogram {
 	return h
 }
 
-// p99 answers milliseconds: the upper end of the bucket.
+// p99 answers milliseconds: the upper end of the bucket; NaN where nothing was counted.
 func (h histogram) p99() float64 {
 	var all, seen uint64
 	for _, n := range h.Counts {
 		all += n
 	}
 	for i, n := range h.Counts {
-		if seen += n; float64(seen) >= .99*float64(all) {
+		if seen += n; seen > 0 && float64(seen) >= .99*float64(all) {
 			return h.Buckets[i+1] * 1000
 		}
 	}

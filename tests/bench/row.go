@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,8 +38,12 @@ func atLeast(name, unit string, bar float64) Row {
 // shown is a row without a bar, that helps to read the others.
 func shown(name, unit string) Row { return Row{Name: name, Unit: unit} }
 
-// with is the row with its value, judged.
+// with is the row with its value, judged. What is no number, as the quantile of nothing,
+// is no data.
 func (r Row) with(value float64) Row {
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return r.noData(errors.New("nothing was counted"))
+	}
 	r.Value = &value
 	if r.Bar != nil {
 		met := value <= *r.Bar
@@ -55,8 +61,11 @@ func (r Row) beside(peer string, ratio float64) Row {
 	return r
 }
 
-// noted is the row with what a reader must know of its value.
+// noted is the row with what a reader must know of its value; without one, why stays.
 func (r Row) noted(format string, args ...any) Row {
+	if r.Value == nil {
+		return r
+	}
 	r.Note = fmt.Sprintf(format, args...)
 	return r
 }

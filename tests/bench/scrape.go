@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"math"
 	"net/http"
+	"runtime"
 	"slices"
 	"time"
 
@@ -12,10 +15,17 @@ import (
 	"github.com/prometheus/common/model"
 )
 
+const (
+	metricCPU     = "process_cpu_seconds_total"
+	metricMemory  = "process_resident_memory_bytes"
+	metricDecided = "leanvibe_task_assignment_duration_ms"
+	metricDurable = "leanvibe_task_durable_duration_ms"
+)
+
 // scraped is what the server says of itself at one instant.
 type scraped struct {
 	at          time.Time
-	cpu, memory float64
+	cpu, memory float64 // seconds since its start, bytes
 	families    map[string]*dto.MetricFamily
 }
 
@@ -29,51 +39,83 @@ func (s *server) scrape(ctx context.Context) (*scraped, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return readMetrics(resp.Body)
+}
+
+// readMetrics takes the text of /metrics apart. Without the process's own figures it is an
+// error: what is missing would read as 0, and meet every bar.
+func readMetrics(text io.Reader) (*scraped, error) {
 	out := &scraped{at: time.Now()}
-	if out.families, err = parser.TextToMetricFamilies(resp.Body); err != nil {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	var err error
+	if out.families, err = parser.TextToMetricFamilies(text); err != nil {
+		return nil, fmt.Errorf("/metrics: %w", err)
+	}
+	cpu, err := out.metric(metricCPU)
+	if err != nil {
 		return nil, err
 	}
-	if f := out.families["process_cpu_seconds_total"]; f != nil {
-		out.cpu = f.GetMetric()[0].GetCounter().GetValue()
+	memory, err := out.metric(metricMemory)
+	if err != nil {
+		return nil, err
 	}
-	if f := out.families["process_resident_memory_bytes"]; f != nil {
-		out.memory = f.GetMetric()[0].GetGauge().GetValue()
+	out.cpu, out.memory = cpu.GetCounter().GetValue(), memory.GetGauge().GetValue()
+	if out.memory <= 0 {
+		return nil, fmt.Errorf("%s in /metrics is %g: a process that answers has memory", metricMemory, out.memory)
 	}
 	return out, nil
 }
 
-// buckets are how many were at most so long, between two scrapes.
+// metric answers the first of a family: those that are read have no labels.
+func (s *scraped) metric(name string) (*dto.Metric, error) {
+	list := s.families[name].GetMetric()
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s is missing from /metrics", name)
+	}
+	return list[0], nil
+}
+
+// busy answers how much of all cores the server has used between two scrapes, in percent.
+func (s *scraped) busy(before *scraped) (float64, error) {
+	used := s.cpu - before.cpu
+	if used <= 0 {
+		return 0, fmt.Errorf("%s in /metrics has not grown under load", metricCPU)
+	}
+	return 100 * used / s.at.Sub(before.at).Seconds() / float64(runtime.NumCPU()), nil
+}
+
+// buckets are how many were at most so long, between two scrapes; the last counts all, and
+// it is not 0.
 type buckets []struct {
 	upTo  float64
 	count float64
 }
 
-func (s *scraped) since(before *scraped, name string) buckets {
-	var out buckets
+func (s *scraped) since(before *scraped, name string) (buckets, error) {
+	was, err := before.metric(name)
+	if err != nil {
+		return nil, err
+	}
+	is, err := s.metric(name)
+	if err != nil {
+		return nil, err
+	}
 	then := map[float64]float64{}
-	for _, b := range histogramOf(before, name) {
+	for _, b := range was.GetHistogram().GetBucket() {
 		then[b.GetUpperBound()] = float64(b.GetCumulativeCount())
 	}
-	for _, b := range histogramOf(s, name) {
+	var out buckets
+	for _, b := range is.GetHistogram().GetBucket() {
 		out = append(out, struct{ upTo, count float64 }{b.GetUpperBound(), float64(b.GetCumulativeCount()) - then[b.GetUpperBound()]})
 	}
-	return out
-}
-
-func histogramOf(s *scraped, name string) []*dto.Bucket {
-	f := s.families[name]
-	if f == nil || len(f.GetMetric()) == 0 {
-		return nil
+	if len(out) == 0 || out[len(out)-1].count <= 0 {
+		return nil, fmt.Errorf("%s in /metrics has counted nothing between the two looks at it", name)
 	}
-	return f.GetMetric()[0].GetHistogram().GetBucket()
+	return out, nil
 }
 
-// quantile interpolates within a bucket, as Prometheus does; NaN where nothing was counted.
+// quantile interpolates within a bucket, as Prometheus does.
 func (b buckets) quantile(q float64) float64 {
-	if len(b) == 0 || b[len(b)-1].count == 0 {
-		return math.NaN()
-	}
 	rank := q * b[len(b)-1].count
 	i := slices.IndexFunc(b, func(e struct{ upTo, count float64 }) bool { return e.count >= rank })
 	low, below := 0.0, 0.0

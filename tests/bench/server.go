@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -94,7 +93,18 @@ func loadServer(ctx context.Context, say func(string, ...any)) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	took := after.at.Sub(before.at)
+	busy, err := after.busy(before)
+	if err != nil {
+		return nil, err
+	}
+	decided, err := after.since(before, metricDecided)
+	if err != nil {
+		return nil, err
+	}
+	durable, err := after.since(before, metricDurable)
+	if err != nil {
+		return nil, err
+	}
 	say("saturated, %d tasks under way", serverWindow)
 	whole, err := b.saturate(ctx)
 	if err != nil {
@@ -104,11 +114,10 @@ func loadServer(ctx context.Context, say func(string, ...any)) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	decided, durable := after.since(before, "leanvibe_task_assignment_duration_ms"), after.since(before, "leanvibe_task_durable_duration_ms")
 	rows := []Row{
 		serverDecided.with(decided.quantile(.5)), serverDecided9.with(decided.quantile(.99)),
 		serverDurable.with(durable.quantile(.5)), serverDurable9.with(durable.quantile(.99)),
-		serverCPU.with(100 * (after.cpu - before.cpu) / took.Seconds() / float64(runtime.NumCPU())),
+		serverCPU.with(busy),
 		serverWhole.with(whole).noted("load and agents in one process on the same cores; nobody archives"),
 		serverMemory.with(full.memory / 1e6),
 	}
