@@ -2,7 +2,6 @@ package assignment
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leanvibe/hive/api/client"
-	hivev1 "github.com/leanvibe/hive/api/hive/v1"
 )
 
 // nginx is the stack's own configuration on this machine's nginx.
@@ -119,41 +116,18 @@ func TestStreams_ThroughNginx(t *testing.T) {
 	seen := &counted{times: map[string]int{}}
 	runFleet(t, c, 4, client.AgentConfig{ID: "agent", Capacity: 5, Handle: seen.execute, Grace: time.Second})
 	runAgent(t, c, client.AgentConfig{ID: "single", Capacity: 2, Handle: seen.execute, Grace: time.Second})
-	submitter := c.NewSubmitter(client.SubmitterConfig{MaxInFlight: 50})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	var mu sync.Mutex
-	var ids []string
-	var failed []error
-	submit := func(count int) {
-		for i := range count {
-			submitter.Go(ctx, &hivev1.Draft{Queue: fmt.Sprint("n", i%6), Handler: "echo", Payload: []byte("x")}, func(r client.Receipt, err error) {
-				mu.Lock()
-				defer mu.Unlock()
-				ids, failed = append(ids, r.TaskID), append(failed, err)
-			})
-		}
-	}
+	tasks := newSubmitted(c, 6, 50)
 	const each = 200
-	submit(each)
+	tasks.submit(ctx, each)
 	three := w.start("three").ready(t)
 	n.upstream(one, two, three)
 	n.reload()
 	n.upstream(two, three)
 	n.reload()
-	submit(each)
+	tasks.submit(ctx, each)
 	one.end(t)
-	submit(each)
-	require.NoError(t, submitter.Close(ctx))
-	require.NoError(t, errors.Join(failed...))
-	require.Len(t, ids, 3*each)
-	for _, id := range ids {
-		task, err := c.Wait(ctx, id)
-		require.NoError(t, err)
-		require.Equal(t, hivev1.TaskState_TASK_STATE_COMPLETED, task.GetState(), task.GetError())
-	}
-	stats, err := c.Stats(ctx, "")
-	require.NoError(t, err)
-	require.EqualValues(t, 3*each, stats.GetTotal().GetCompleted())
-	require.Zero(t, stats.GetTotal().GetLostAttempts())
+	tasks.submit(ctx, each)
+	tasks.completed(ctx, t)
 }

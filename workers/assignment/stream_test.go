@@ -56,48 +56,23 @@ func TestStreams_OneThreeOne(t *testing.T) {
 	c := client.New("http://proxy", &http.Client{Transport: calls}, client.WithStreams(&http.Client{Transport: streams}))
 	seen := &counted{times: map[string]int{}}
 	runFleet(t, c, 8, client.AgentConfig{ID: "agent", Capacity: 5, Handle: seen.execute, Grace: time.Second})
-	submitter := c.NewSubmitter(client.SubmitterConfig{MaxInFlight: 200})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-
-	var mu sync.Mutex
-	var ids []string
-	var failed []error
-	submit := func(n int) {
-		for i := range n {
-			submitter.Go(ctx, &hivev1.Draft{Queue: fmt.Sprint("q", i%11), Handler: "echo", Payload: []byte("x")}, func(r client.Receipt, err error) {
-				mu.Lock()
-				defer mu.Unlock()
-				ids, failed = append(ids, r.TaskID), append(failed, err)
-			})
-		}
-	}
+	tasks := newSubmitted(c, 11, 200)
 	const each = 400
-	submit(each)
+	tasks.submit(ctx, each)
 	two, three := w.start("two").ready(t), w.start("three").ready(t)
 	set(one, two, three)
-	submit(each)
+	tasks.submit(ctx, each)
 	set(two, three)
 	one.stop()
-	submit(each)
+	tasks.submit(ctx, each)
 	require.NoError(t, <-one.done)
 	one.done <- nil
 	set(three)
 	two.end(t)
-	submit(each)
-	require.NoError(t, submitter.Close(ctx))
-	require.Len(t, ids, 4*each)
-	require.NoError(t, errors.Join(failed...))
-	for _, id := range ids {
-		task, err := c.Wait(ctx, id)
-		require.NoError(t, err)
-		require.Equal(t, hivev1.TaskState_TASK_STATE_COMPLETED, task.GetState(), task.GetError())
-	}
-	stats, err := c.Stats(ctx, "")
-	require.NoError(t, err)
-	require.EqualValues(t, 4*each, stats.GetTotal().GetSubmitted())
-	require.EqualValues(t, 4*each, stats.GetTotal().GetCompleted())
-	require.Zero(t, stats.GetTotal().GetLostAttempts(), "no lease has run out")
+	tasks.submit(ctx, each)
+	tasks.completed(ctx, t)
 	for id, times := range seen.times {
 		task, err := c.Get(ctx, id)
 		require.NoError(t, err)
