@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -20,6 +21,7 @@ func FuzzDecode(f *testing.F) {
 			w.ended(&event{id: t.ID, at: 9, cause: causeFailed, phase: Dead, text: "why", body: []byte("b")})
 		},
 		func() { w.counters(&Stats{Queue: "q", Submitted: 1, LateRefused: 300}) },
+		func() { w.redriven(t.ID, 9) }, func() { w.archived(nil) }, func() { w.archived([]TaskID{t.ID, {1}}) },
 	} {
 		w.buf = nil
 		write()
@@ -45,6 +47,17 @@ func FuzzDecode(f *testing.F) {
 		case kindCounters:
 			e.id = TaskID{} // they speak of no task
 			w.counters(&e.stats)
+		case kindRedriven:
+			w.redriven(e.id, e.at)
+		case kindArchived:
+			e.id = TaskID{} // nor do they of one
+			var ids []TaskID
+			for id := range slices.Chunk(e.ids, len(TaskID{})) {
+				ids = append(ids, TaskID(id))
+			}
+			w.archived(ids)
+		default:
+			t.Fatalf("this test does not write records of kind %d", e.kind)
 		}
 		again, err := decode(w.buf)
 		require.NoError(t, err)
