@@ -23,7 +23,7 @@ const cursorForm = "is not the cursor of a page: pass on the one that the page b
 // page, empty after the last.
 func (s *service) list(ctx context.Context, in page) ([]partition.Task, string, error) {
 	var c fieldCheck
-	c.require(in.queue == "" || namePattern.MatchString(in.queue), "queue", nameForm)
+	c.require(in.queue == "" || isName(in.queue), "queue", nameForm)
 	c.require(in.limit >= 0 && in.limit <= maxPage, "limit", "must be 1 to %d, or 0 for %d", maxPage, defaultPage)
 	n, after, ok := s.parseCursor(in.cursor)
 	c.require(ok, "cursor", cursorForm)

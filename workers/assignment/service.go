@@ -214,7 +214,7 @@ func (s *service) stats(ctx context.Context, queue string) (partition.Stats, []p
 	switch {
 	case queue == "":
 		all, err = route.All(ctx, s.router, ask)
-	case !namePattern.MatchString(queue):
+	case !isName(queue):
 		return total, nil, invalid("queue", nameForm)
 	default:
 		var one []partition.Stats

@@ -124,6 +124,7 @@ func number(name string, fallback, least int) (int, error) {
 
 // Setup fills the process with the universal-orchestrator, as the environment says.
 func Setup(ctx context.Context, p *process.Process) error {
+	uuid.EnableRandPool() // an id a task: one read of random bytes for many
 	c, err := FromEnv(ctx, p.Config().Instance)
 	if err != nil {
 		return err

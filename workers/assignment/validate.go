@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +22,8 @@ const (
 	// MaxError is in bytes.
 	MaxError        = 4 << 10
 	maxKey          = 200
+	maxName         = 64
+	maxAgent        = 128
 	maxCapabilities = 16
 	maxPriority     = 9
 	maxAttempts     = 100
@@ -38,13 +39,36 @@ const (
 	defaultPage = 100
 )
 
-var (
-	namePattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
-	agentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	keyPattern   = regexp.MustCompile(`^[!-~]+$`)
-)
-
 const nameForm = "must be 1 to 64 of a-z, 0-9, '.', '_', '-', beginning with a letter or digit"
+
+// isName, isAgent and isKey are asked for every task, several times: a regular expression
+// takes as long as all else that a draft is checked for.
+func isName(s string) bool {
+	return 0 < len(s) && len(s) <= maxName && within(s, func(c byte, first bool) bool { return isLower(c) || !first && isMark(c) })
+}
+
+func isAgent(s string) bool {
+	return 0 < len(s) && len(s) <= maxAgent && within(s, func(c byte, first bool) bool {
+		return isLower(c) || 'A' <= c && c <= 'Z' || !first && isMark(c)
+	})
+}
+
+func isKey(s string) bool {
+	return len(s) <= maxKey && within(s, func(c byte, _ bool) bool { return '!' <= c && c <= '~' })
+}
+
+func isLower(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+
+func isMark(c byte) bool { return c == '.' || c == '_' || c == '-' }
+
+func within(s string, may func(c byte, first bool) bool) bool {
+	for i := range len(s) {
+		if !may(s[i], i == 0) {
+			return false
+		}
+	}
+	return true
+}
 
 // fieldCheck gathers what is wrong with a request, field by field.
 type fieldCheck struct{ problems []FieldProblem }
@@ -71,10 +95,10 @@ func draftOf(d *hivev1.Draft, now time.Time) (*partition.Draft, error) {
 	}
 	var c fieldCheck
 	key := d.GetIdempotencyKey()
-	c.require(key == "" || len(key) <= maxKey && keyPattern.MatchString(key),
+	c.require(key == "" || isKey(key),
 		"idempotency_key", "must be at most %d printable ASCII characters without blanks", maxKey)
-	c.require(namePattern.MatchString(d.GetQueue()), "queue", nameForm)
-	c.require(namePattern.MatchString(d.GetHandler()), "handler", nameForm)
+	c.require(isName(d.GetQueue()), "queue", nameForm)
+	c.require(isName(d.GetHandler()), "handler", nameForm)
 	c.require(d.GetPriority() <= maxPriority, "priority", "must be 0 to %d", maxPriority)
 	c.require(d.GetMaxAttempts() <= maxAttempts, "max_attempts", "must be 1 to %d, or 0 for %d", maxAttempts, defaultAttempts)
 	if d.GetDeadline() != nil {
@@ -101,7 +125,7 @@ func draftOf(d *hivev1.Draft, now time.Time) (*partition.Draft, error) {
 func checkCapabilities(c *fieldCheck, caps []string) []string {
 	c.require(len(caps) <= maxCapabilities, "capabilities", "must be at most %d, are %d", maxCapabilities, len(caps))
 	for i, name := range caps {
-		c.require(namePattern.MatchString(name), fmt.Sprintf("capabilities[%d]", i), nameForm)
+		c.require(isName(name), fmt.Sprintf("capabilities[%d]", i), nameForm)
 	}
 	sorted := slices.Clone(caps)
 	slices.Sort(sorted)
@@ -144,7 +168,7 @@ func specOf(in *hivev1.AttachRequest) (partition.AgentSpec, error) {
 }
 
 func checkAgent(c *fieldCheck, id string) {
-	c.require(agentPattern.MatchString(id), "agent_id",
+	c.require(isAgent(id), "agent_id",
 		"must be 1 to 128 of letters, digits, '.', '_', '-', beginning with a letter or digit")
 }
 
