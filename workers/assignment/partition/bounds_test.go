@@ -35,24 +35,24 @@ func TestState_Bounds(t *testing.T) {
 	var busy *BusyError
 	t.Run("tasks", func(t *testing.T) {
 		s := ready(t, func(l *Limits) { l.Tasks = 1 })
-		require.NoError(t, s.Submit(1, draft(nil)).Err)
-		err := s.Submit(1, draft(nil)).Err
+		require.NoError(t, s.Submit(1, draft(nil))[0].Err)
+		err := s.Submit(1, draft(nil))[0].Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "1 tasks wait or run")
 	})
 	t.Run("queues", func(t *testing.T) {
 		s := ready(t, func(l *Limits) { l.Queues = 1 })
-		require.NoError(t, s.Submit(1, draft(nil)).Err)
-		err := s.Submit(1, draft(func(d *Draft) { d.Queue = "other" })).Err
+		require.NoError(t, s.Submit(1, draft(nil))[0].Err)
+		err := s.Submit(1, draft(func(d *Draft) { d.Queue = "other" }))[0].Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "1 queues exist")
 	})
 	t.Run("capabilities", func(t *testing.T) {
 		s := ready(t, func(l *Limits) { l.Tasks = 1000 })
 		for i := range matcher.MaxCapabilities {
-			require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{fmt.Sprint("c", i)} })).Err)
+			require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{fmt.Sprint("c", i)} }))[0].Err)
 		}
-		err := s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{"one-more"} })).Err
+		err := s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{"one-more"} }))[0].Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "[one-more] has one more")
 	})
@@ -65,10 +65,10 @@ func TestState_Bounds(t *testing.T) {
 					break
 				}
 				n++
-				require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{fmt.Sprint("c", a), fmt.Sprint("c", b)} })).Err)
+				require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{fmt.Sprint("c", a), fmt.Sprint("c", b)} }))[0].Err)
 			}
 		}
-		err := s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{"c1", "c2", "c3"} })).Err
+		err := s.Submit(1, draft(func(d *Draft) { d.Capabilities = []string{"c1", "c2", "c3"} }))[0].Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "4096 different capability sets")
 	})
@@ -85,18 +85,18 @@ func TestState_Bounds(t *testing.T) {
 	t.Run("the archive is away", func(t *testing.T) {
 		s := ready(t, func(l *Limits) { l.Unarchived = 1 })
 		d := draft(nil)
-		require.NoError(t, s.Submit(1, d).Err)
+		require.NoError(t, s.Submit(1, d)[0].Err)
 		require.NoError(t, s.Cancel(1, d.ID))
-		err := s.Submit(1, draft(nil)).Err
+		err := s.Submit(1, draft(nil))[0].Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "1 finished tasks wait for the archive")
 		s.Archived(len(s.Unarchived(1)))
-		require.NoError(t, s.Submit(1, draft(nil)).Err)
+		require.NoError(t, s.Submit(1, draft(nil))[0].Err)
 	})
 	t.Run("bodies", func(t *testing.T) {
 		s := ready(t, func(l *Limits) { l.Bytes = 6 << 20 })
-		require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Payload = make([]byte, 6<<20-taskSize) })).Err)
-		err := s.Submit(1, draft(func(d *Draft) { d.Payload = []byte("x") })).Err
+		require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Payload = make([]byte, 6<<20-taskSize) }))[0].Err)
+		err := s.Submit(1, draft(func(d *Draft) { d.Payload = []byte("x") }))[0].Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "6 MiB")
 	})
@@ -104,14 +104,32 @@ func TestState_Bounds(t *testing.T) {
 		s := ready(t, nil)
 		d := draft(nil)
 		first := s.Submit(1, d)
-		require.NoError(t, first.Err)
+		require.NoError(t, first[0].Err)
 		require.Equal(t, first, s.Submit(1, d))
 		require.Equal(t, uint64(1), s.Stats()[0].Submitted)
+	})
+	t.Run("one key twice in a call", func(t *testing.T) {
+		s := ready(t, nil)
+		first := draft(func(d *Draft) { d.Key = "k" })
+		out := s.Submit(1, first, draft(func(d *Draft) { d.Key = "k" }), draft(func(d *Draft) { d.Key, d.Digest[0] = "k", 1 }))
+		require.NoError(t, out[0].Err)
+		require.Equal(t, Submitted{Task: first.ID, Duplicate: true}, out[1])
+		var conflict *ConflictError
+		require.ErrorAs(t, out[2].Err, &conflict)
+		require.Equal(t, uint64(1), s.Stats()[0].Submitted)
+	})
+	t.Run("memory for one of two in a call", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Bytes = 1 << 20 })
+		big := func(d *Draft) { d.Payload = make([]byte, 600<<10) }
+		out := s.Submit(1, draft(big), draft(big))
+		require.NoError(t, out[0].Err)
+		var busy *BusyError
+		require.ErrorAs(t, out[1].Err, &busy)
 	})
 	t.Run("dead letters", func(t *testing.T) {
 		s := ready(t, func(l *Limits) { l.DeadLetters = 1 })
 		for range 3 {
-			require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Deadline = 2 })).Err)
+			require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Deadline = 2 }))[0].Err)
 		}
 		_, err := s.Tick(3, 10)
 		require.NoError(t, err)
@@ -122,16 +140,16 @@ func TestState_Bounds(t *testing.T) {
 		require.Len(t, s.List(Page{Phase: Dead, Most: 10}), 1)
 	})
 	t.Run("a deadline that has passed", func(t *testing.T) {
-		require.ErrorIs(t, ready(t, nil).Submit(5, draft(func(d *Draft) { d.Deadline = 5 })).Err, ErrExpired)
+		require.ErrorIs(t, ready(t, nil).Submit(5, draft(func(d *Draft) { d.Deadline = 5 }))[0].Err, ErrExpired)
 	})
 	t.Run("a key with another body", func(t *testing.T) {
 		s := ready(t, nil)
 		first := draft(func(d *Draft) { d.Key = "k" })
-		require.NoError(t, s.Submit(1, first).Err)
+		require.NoError(t, s.Submit(1, first)[0].Err)
 		var conflict *ConflictError
-		require.ErrorAs(t, s.Submit(1, draft(func(d *Draft) { d.Key, d.Digest[0] = "k", 1 })).Err, &conflict)
+		require.ErrorAs(t, s.Submit(1, draft(func(d *Draft) { d.Key, d.Digest[0] = "k", 1 }))[0].Err, &conflict)
 		require.Equal(t, first.ID, conflict.Task)
-		require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Key, d.Queue = "k", "other" })).Err, "another queue has keys of its own")
+		require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Key, d.Queue = "k", "other" }))[0].Err, "another queue has keys of its own")
 	})
 }
 
@@ -142,7 +160,7 @@ func TestState_LateResults(t *testing.T) {
 	_, err := s.Seat(0, Seating{AgentSpec: AgentSpec{ID: "a", Capacity: 1}, Slots: 1, Sink: h})
 	require.NoError(t, err)
 	d := draft(func(d *Draft) { d.MaxAttempts = 2 })
-	require.NoError(t, s.Submit(0, d).Err)
+	require.NoError(t, s.Submit(0, d)[0].Err)
 	refused := func(agent string, attempt int, why string) {
 		t.Helper()
 		v, err := s.Report(1, Report{Agent: agent, Execution: Execution{d.ID, attempt}})

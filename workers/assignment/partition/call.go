@@ -41,17 +41,7 @@ func (p *Partition) run(ctx context.Context, do func(now int64, s *State) error)
 
 // Submit stores tasks, all in one change; each has its own outcome, in order.
 func (p *Partition) Submit(ctx context.Context, drafts []*Draft) ([]Submitted, error) {
-	out := make([]Submitted, len(drafts))
-	err := p.run(ctx, func(now int64, s *State) error {
-		for i, d := range drafts {
-			out[i] = s.Submit(now, d)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
+	return ask(ctx, p, func(now int64, s *State) ([]Submitted, error) { return s.Submit(now, drafts...), nil })
 }
 
 // Get answers a task, or ErrNotFound.

@@ -7,7 +7,7 @@ package partition
 type Sink interface {
 	// Seated is the first: the agent runs what it said that it holds, but for lost.
 	Seated(lost []Execution)
-	// Assign hands executions to the agent.
+	// Assign hands executions to the agent; the list is not the sink's once it returns.
 	Assign([]Assignment)
 	// Ended says that an execution is the agent's no more, for whatever reason.
 	Ended(Execution)
@@ -31,9 +31,8 @@ type Assignment struct {
 // A notice is something that a sink is told once it is durable.
 type notice struct {
 	to Sink
-	// One of these: tell calls it, or given is what Assign gets.
-	tell  func(Sink)
-	given *Assignment
+	// tell calls it; nil: it is given the next of Changes.given.
+	tell func(Sink)
 }
 
 // Changes is what has been decided and is not durable yet: records, and what to tell
@@ -42,6 +41,7 @@ type Changes struct {
 	w        writer
 	ends     []int // of each record in w.buf
 	notices  []notice
+	given    []Assignment
 	assigned int
 	finished []TaskID
 }
@@ -62,24 +62,31 @@ func (c *Changes) seal() { c.ends = append(c.ends, len(c.w.buf)) }
 // reset empties c and keeps its memory.
 func (c *Changes) reset() {
 	clear(c.notices)
-	c.w.buf, c.ends, c.notices, c.finished, c.assigned = c.w.buf[:0], c.ends[:0], c.notices[:0], c.finished[:0], 0
+	clear(c.given)
+	c.w.buf, c.ends, c.notices, c.given = c.w.buf[:0], c.ends[:0], c.notices[:0], c.given[:0]
+	c.finished, c.assigned = c.finished[:0], 0
+}
+
+// give has an execution given to an agent.
+func (c *Changes) give(to Sink, a Assignment) {
+	c.notices = append(c.notices, notice{to: to})
+	c.given = append(c.given, a)
 }
 
 // deliver tells the sinks, in order; assignments of one sink behind each other go together.
 func (c *Changes) deliver() {
+	given := 0
 	for from := 0; from < len(c.notices); {
-		n := c.notices[from]
+		n, first := c.notices[from], given
 		from++
-		if n.given == nil {
+		if n.tell != nil {
 			n.tell(n.to)
 			continue
 		}
-		out := []Assignment{*n.given}
-		for from < len(c.notices) && c.notices[from].to == n.to && c.notices[from].given != nil {
-			out = append(out, *c.notices[from].given)
-			from++
+		for given++; from < len(c.notices) && c.notices[from].to == n.to && c.notices[from].tell == nil; from++ {
+			given++
 		}
-		n.to.Assign(out)
+		n.to.Assign(c.given[first:given:given])
 	}
 }
 

@@ -78,12 +78,9 @@ func (w *world) durable() {
 	for _, r := range c.records() {
 		w.wrote = append(w.wrote, slices.Clone(r))
 	}
-	for _, n := range c.notices {
-		if n.given == nil {
-			continue
-		}
-		require.Equal(w.t, w.started[n.given.Task]+1, n.given.Attempt, "an attempt is delivered once, and none is left out")
-		w.started[n.given.Task] = n.given.Attempt
+	for _, a := range c.given {
+		require.Equal(w.t, w.started[a.Task]+1, a.Attempt, "an attempt is delivered once, and none is left out")
+		w.started[a.Task] = a.Attempt
 	}
 	c.deliver()
 }
@@ -112,6 +109,20 @@ func (w *world) held(name string) []Execution {
 }
 
 func (w *world) submit(t *rapid.T) {
+	drafts := make([]*Draft, rapid.IntRange(1, 3).Draw(t, "drafts"))
+	for i := range drafts {
+		drafts[i] = w.draft(t)
+	}
+	for i, got := range w.state.Submit(w.now, drafts...) {
+		if got.Err == nil && !got.Duplicate {
+			require.Equal(t, drafts[i].ID, got.Task)
+			w.ids = append(w.ids, got.Task)
+		}
+	}
+	w.durable()
+}
+
+func (w *world) draft(t *rapid.T) *Draft {
 	w.made++
 	d := &Draft{
 		Queue: fmt.Sprintf("q%d", rapid.IntRange(0, 3).Draw(t, "queue")), Handler: "h", MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"),
@@ -127,12 +138,7 @@ func (w *world) submit(t *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(t, "deadline") == 0 {
 		d.Deadline = w.now + int64(rapid.IntRange(-1, 20).Draw(t, "in"))*1e6
 	}
-	got := w.state.Submit(w.now, d)
-	if got.Err == nil && !got.Duplicate {
-		require.Equal(t, d.ID, got.Task)
-		w.ids = append(w.ids, d.ID)
-	}
-	w.durable()
+	return d
 }
 
 func (w *world) attach(t *rapid.T) {

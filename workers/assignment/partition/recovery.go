@@ -76,7 +76,9 @@ func (s *State) applyNew(ev *event) error {
 	if ev.kind == kindSubmitted {
 		q.stats.Submitted++
 	}
-	e := s.insert(t)
+	e := &entry{Task: t, at: -1}
+	s.name(e)
+	s.insert(e)
 	if t.Phase == Running {
 		e.Phase = Waiting // start moves it
 		q.stats.moved(Running, Waiting)

@@ -154,16 +154,19 @@ func (s *State) moveTo(e *entry, to Phase, now int64) {
 	s.link(e, now)
 }
 
-// insert puts a new task into the tables.
-func (s *State) insert(t Task) *entry {
-	e := &entry{Task: t, queue: s.queues[t.Queue], at: -1}
-	s.tasks[t.ID] = e
-	if t.Key != "" {
-		s.keys[keyOf(&t.Draft)] = e
+// insert puts a task into the tables.
+func (s *State) insert(e *entry) {
+	s.tasks[e.ID] = e
+	e.queue.stats.moved(0, e.Phase)
+	s.bytes += e.size()
+}
+
+// name makes a task findable by its key, and its queue by the task.
+func (s *State) name(e *entry) {
+	e.queue = s.queues[e.Queue]
+	if e.Key != "" {
+		s.keys[keyOf(&e.Draft)] = e
 	}
-	e.queue.stats.moved(0, t.Phase)
-	s.bytes += t.size()
-	return e
 }
 
 // start makes e run.
@@ -239,23 +242,33 @@ func (s *State) index(e *entry) {
 	s.running[e.handle.Slot()] = e
 }
 
-// assign records what the matcher has decided.
+// assign tells what the matcher has decided and records it.
 func (s *State) assign(now int64) {
+	s.decide(len(s.out))
+	s.record(now)
+}
+
+// record records what the matcher has decided.
+func (s *State) record(now int64) {
 	for _, d := range s.out {
 		e, a := s.running[d.Task.Slot()], s.attached[d.Agent.Slot()]
 		s.start(e, now, e.Attempt+1, a.id)
 		s.changes.w.started(&e.Task)
 		s.changes.seal()
 		s.changes.assigned++
-		s.changes.notices = append(s.changes.notices, notice{to: a.sink, given: &Assignment{
+		s.changes.give(a.sink, Assignment{
 			Execution: Execution{e.ID, e.Attempt}, Queue: e.Queue, Handler: e.Handler, Priority: e.Priority,
 			Deadline: e.Deadline, Payload: e.Payload,
-		}})
-	}
-	if n := len(s.out); n > 0 && s.decided != nil {
-		s.decided(n)
+		})
 	}
 	s.out = s.out[:0]
+}
+
+// decide tells of assignments that the matcher has just made.
+func (s *State) decide(assignments int) {
+	if assignments > 0 && s.decided != nil {
+		s.decided(assignments)
+	}
 }
 
 // finish records the end of an execution or of a waiting, and what the freed slot takes.

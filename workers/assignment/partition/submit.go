@@ -14,51 +14,72 @@ type Submitted struct {
 	Err       error
 }
 
-// Submit stores a task and assigns it if an agent is free. The same key with the same
-// body answers the first task; the same ID is the same submit, sent again.
-func (s *State) Submit(now int64, d *Draft) Submitted {
+// Submit stores tasks and assigns those for which an agent is free; each has its own
+// outcome, in order, and an ID of its own. The same key with the same body answers the first
+// task; the same ID in another call is the same submit, sent again.
+func (s *State) Submit(now int64, drafts ...*Draft) []Submitted {
+	out := make([]Submitted, len(drafts))
+	fresh := make([]*entry, 0, len(drafts))
+	size := 0
+	// First everything is decided, and then all of it is written down: that takes longer.
+	for i, d := range drafts {
+		var e *entry
+		if out[i], e = s.admit(now, d, size); e != nil {
+			fresh = append(fresh, e)
+			size += e.size()
+		}
+	}
+	for _, e := range fresh {
+		s.insert(e)
+		s.link(e, now)
+		s.index(e)
+		e.queue.stats.Submitted++
+		s.changes.w.submitted(&e.Task)
+		s.changes.seal()
+	}
+	s.record(now)
+	return out
+}
+
+// admit gives a task to the matcher, or says why not; size is that of the tasks that are
+// admitted already and not in the tables yet.
+func (s *State) admit(now int64, d *Draft, size int) (Submitted, *entry) {
 	if s.tasks[d.ID] != nil {
-		return Submitted{Task: d.ID}
+		return Submitted{Task: d.ID}, nil
 	}
 	if d.Key != "" {
 		if e := s.keys[keyOf(d)]; e != nil {
 			st := &e.queue.stats
 			if e.Digest == d.Digest {
 				st.DuplicatesAnswered++
-				return Submitted{Task: e.ID, Duplicate: true}
+				return Submitted{Task: e.ID, Duplicate: true}, nil
 			}
 			st.DuplicatesRefused++
-			return Submitted{Task: e.ID, Err: &ConflictError{d.Key, e.ID}}
+			return Submitted{Task: e.ID, Err: &ConflictError{d.Key, e.ID}}, nil
 		}
 	}
 	if d.Deadline != 0 && d.Deadline <= now {
-		return Submitted{Err: ErrExpired}
+		return Submitted{Err: ErrExpired}, nil
 	}
 	if late := len(s.unarchived); late >= s.limits.Unarchived {
-		return Submitted{Err: &BusyError{fmt.Sprintf("%d finished tasks wait for the archive, the most that are kept", late), 10 * time.Second}}
+		return Submitted{Err: &BusyError{fmt.Sprintf("%d finished tasks wait for the archive, the most that are kept", late), 10 * time.Second}}, nil
 	}
-	if s.limits.Bytes > 0 && s.bytes+taskSize+len(d.Key)+len(d.Payload) > s.limits.Bytes {
-		return Submitted{Err: &BusyError{fmt.Sprintf("tasks and results take %d MiB of memory, the most that this partition may", s.limits.Bytes>>20), 5 * time.Second}}
+	e := &entry{Task: Task{Draft: *d, Phase: Waiting, Submitted: now}, at: -1}
+	if s.limits.Bytes > 0 && s.bytes+size+e.size() > s.limits.Bytes {
+		return Submitted{Err: &BusyError{fmt.Sprintf("tasks and results take %d MiB of memory, the most that this partition may", s.limits.Bytes>>20), 5 * time.Second}}, nil
 	}
-	t := Task{Draft: *d, Phase: Waiting, Submitted: now}
-	spec, err := s.spec(&t)
+	spec, err := s.spec(&e.Task)
 	if err != nil {
-		return Submitted{Err: s.busy(err, d.Capabilities)}
+		return Submitted{Err: s.busy(err, d.Capabilities)}, nil
 	}
 	handle, out, err := s.matcher.Submit(spec, s.out)
 	if err != nil {
-		return Submitted{Err: s.busy(err, d.Capabilities)}
+		return Submitted{Err: s.busy(err, d.Capabilities)}, nil
 	}
-	s.out = out
-	e := s.insert(t)
-	e.handle = handle
-	s.link(e, now)
-	s.index(e)
-	e.queue.stats.Submitted++
-	s.changes.w.submitted(&e.Task)
-	s.changes.seal()
-	s.assign(now)
-	return Submitted{Task: e.ID}
+	s.decide(len(out) - len(s.out))
+	e.handle, s.out = handle, out
+	s.name(e) // the next draft of the call may have the same key
+	return Submitted{Task: e.ID}, e
 }
 
 // Get answers a task, or ErrNotFound.
