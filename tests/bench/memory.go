@@ -4,54 +4,110 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leanvibe/hive/api/client"
 	hivev1 "github.com/leanvibe/hive/api/hive/v1"
+	"github.com/leanvibe/hive/api/hub"
 )
 
 const (
 	memoryConnections = 100
 	memoryAgents      = 100 // on each
 	memoryTasks       = 100_000
+	memorySessions    = 1000
 	memoryWait        = 3 * time.Minute
 	memoryCalm        = 10 // seconds
 )
 
-// The bar is that of all three processes together: the orchestrator alone must keep it. The
-// hub with a thousand sessions is in tests/bench/hub, an engine takes about ten.
-var memoryRow = atMost("memory/10k agents on 100 connections, 100k waiting tasks of 128 bytes", "MB", 200)
+// The memory rows are resident memory at rest: agents beat, and nothing else happens.
+var (
+	memoryOrchestrator = shown("memory/orchestrator, 10k agents on 100 connections, 100k waiting tasks of 128 bytes", "MB")
+	memoryHub          = shown("memory/hub, 1k sessions", "MB")
+	memoryEngine       = shown("memory/engine", "MB")
+	memoryAll          = atMost("memory/all three", "MB", 200)
+)
+
+func memoryRows() []Row { return []Row{memoryOrchestrator, memoryHub, memoryEngine, memoryAll} }
 
 func measureMemory(ctx context.Context, say func(string, ...any)) []Row {
-	mb, err := loadMemory(ctx, say)
+	rows, err := loadMemory(ctx, say)
 	if err != nil {
-		return []Row{memoryRow.noData(err)}
+		rows = nil
+		for _, r := range memoryRows() {
+			rows = append(rows, r.noData(err))
+		}
 	}
-	return []Row{memoryRow.with(mb).noted("resident at rest, the orchestrator alone; all three processes have 200")}
+	return rows
 }
 
-func loadMemory(ctx context.Context, say func(string, ...any)) (_ float64, err error) {
+func loadMemory(ctx context.Context, say func(string, ...any)) (_ []Row, err error) {
 	redis, err := startRedis(ctx, "everysec", "--cluster-enabled", "yes")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer redis.end()
 	if err := redis.ownAllSlots(ctx); err != nil {
-		return 0, err
+		return nil, err
 	}
-	s, err := startServer(ctx, redis.addr)
+	orchestrator, err := startServer(ctx, redis.addr)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer s.end()
+	defer orchestrator.end()
+	messages, err := startService(ctx, "hub", "HIVE_REDIS_ADDRS="+redis.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer messages.end()
+	engine, err := startService(ctx, "engine", "HIVE_PROXY_URL="+orchestrator.url, "HIVE_STREAM_URL="+orchestrator.url)
+	if err != nil {
+		return nil, err
+	}
+	defer engine.end()
 	ctx, stop := context.WithCancel(ctx)
-	var fleets sync.WaitGroup
-	defer fleets.Wait()
+	var clients sync.WaitGroup
+	defer clients.Wait()
 	defer stop()
+
+	say("attaching %d agents", memoryConnections*memoryAgents)
+	if err := attachMany(ctx, &clients, orchestrator.url); err != nil {
+		return nil, err
+	}
+	if err := orchestrator.until(ctx, "leanvibe_agents_attached", memoryConnections*memoryAgents); err != nil {
+		return nil, err
+	}
+	say("submitting %d tasks that nobody can do", memoryTasks)
+	if err := submitMany(ctx, orchestrator.url); err != nil {
+		return nil, err
+	}
+	if err := orchestrator.until(ctx, "leanvibe_task_queue_depth", memoryTasks); err != nil {
+		return nil, err
+	}
+	say("%d sessions, a message to each", memorySessions)
+	if err := connectMany(ctx, &clients, messages.url); err != nil {
+		return nil, err
+	}
+	say("waiting until all are at rest")
+	least, err := atRest(ctx, orchestrator, messages, engine)
+	if err != nil {
+		return nil, err
+	}
+	return []Row{
+		memoryOrchestrator.with(least[0] / 1e6), memoryHub.with(least[1] / 1e6), memoryEngine.with(least[2] / 1e6),
+		memoryAll.with((least[0] + least[1] + least[2]) / 1e6),
+	}, nil
+}
+
+// attachMany attaches agents that nobody has work for.
+func attachMany(ctx context.Context, clients *sync.WaitGroup, url string) error {
 	for i := range memoryConnections {
-		fleet := client.New(s.url, nil).NewFleet(client.FleetConfig{}) // each has a transport, so a connection, of its own
+		fleet := client.New(url, nil).NewFleet(client.FleetConfig{}) // each has a transport, so a connection, of its own
 		for n := range memoryAgents {
 			err := fleet.Add(client.AgentConfig{
 				ID: fmt.Sprintf("agent-%d-%d", i, n), Capabilities: []string{"other"}, Capacity: 4,
@@ -60,18 +116,17 @@ func loadMemory(ctx context.Context, say func(string, ...any)) (_ float64, err e
 				},
 			})
 			if err != nil {
-				return 0, err
+				return err
 			}
 		}
-		fleets.Go(func() { _ = fleet.Run(ctx) })
+		clients.Go(func() { _ = fleet.Run(ctx) })
 	}
-	say("attaching %d agents", memoryConnections*memoryAgents)
-	if err := s.until(ctx, "leanvibe_agents_attached", memoryConnections*memoryAgents); err != nil {
-		return 0, err
-	}
-	say("submitting %d tasks that nobody can do", memoryTasks)
+	return nil
+}
+
+func submitMany(ctx context.Context, url string) error {
 	b := &serverBench{}
-	submitter := client.New(s.url, nil).NewSubmitter(client.SubmitterConfig{})
+	submitter := client.New(url, nil).NewSubmitter(client.SubmitterConfig{})
 	for n := range memoryTasks {
 		submitter.Go(ctx, &hivev1.Draft{
 			Queue: fmt.Sprint("q", n%serverQueues), Handler: "note", Capabilities: []string{"rare"}, Payload: make([]byte, serverPayload),
@@ -81,34 +136,67 @@ func loadMemory(ctx context.Context, say func(string, ...any)) (_ float64, err e
 			}
 		})
 	}
-	if err := errors.Join(submitter.Close(ctx), b.err()); err != nil {
-		return 0, err
-	}
-	if err := s.until(ctx, "leanvibe_task_queue_depth", memoryTasks); err != nil {
-		return 0, err
-	}
-	least, err := s.atRest(ctx)
-	return least / 1e6, err
+	return errors.Join(submitter.Close(ctx), b.err())
 }
 
-// atRest answers the resident memory when it has stopped to shrink: what the load of
-// submitting left behind is not what waiting tasks take. The agents go on beating.
-func (s *server) atRest(ctx context.Context) (float64, error) {
+// connectMany opens sessions and returns when each has had a message.
+func connectMany(ctx context.Context, clients *sync.WaitGroup, url string) error {
+	late := time.NewTimer(memoryWait)
+	defer late.Stop()
+	var received atomic.Int64
+	all := make(chan struct{})
+	sessions := make([]*hub.Client, memorySessions)
+	for i := range sessions {
+		var err error
+		sessions[i], err = hub.New(hub.Config{
+			URL: url, Agent: fmt.Sprint("session-", i), Log: slog.New(slog.DiscardHandler),
+			Handle: func(_ context.Context, list []hub.Message) error {
+				if received.Add(int64(len(list))) == memorySessions {
+					close(all)
+				}
+				return nil
+			},
+		})
+		if err != nil {
+			return err
+		}
+		clients.Go(func() { _ = sessions[i].Run(ctx) })
+	}
+	for i, s := range sessions {
+		if err := s.Send(ctx, fmt.Sprint("session-", (i+1)%memorySessions), "", make([]byte, serverPayload)); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-all:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("the hub delivered %d of %d messages within %s", received.Load(), memorySessions, memoryWait)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// atRest answers each process's resident memory when all have stopped to shrink: what the
+// load left behind is not what agents, tasks and sessions take.
+func atRest(ctx context.Context, services ...*server) ([]float64, error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	least := math.Inf(1)
+	least := slices.Repeat([]float64{math.Inf(1)}, len(services))
 	for end, since := time.Now().Add(memoryWait), 0; since < memoryCalm && time.Now().Before(end); since++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return nil, ctx.Err()
 		}
-		now, err := s.scrape(ctx)
-		if err != nil {
-			return 0, err
-		}
-		if now.memory < .99*least {
-			least, since = now.memory, 0
+		for i, s := range services {
+			now, err := s.scrape(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if now.memory < .99*least[i] {
+				least[i], since = now.memory, 0
+			}
 		}
 	}
 	return least, nil

@@ -225,9 +225,16 @@ type server struct {
 
 const serverStart = 60 * time.Second
 
-func startServer(ctx context.Context, redis string) (_ *server, err error) {
+// startServer runs the orchestrator on a Redis, without an archive.
+func startServer(ctx context.Context, redis string) (*server, error) {
+	return startService(ctx, "orchestrator", "HIVE_PEER_LISTEN=127.0.0.1:0", "HIVE_REDIS_ADDRS="+redis,
+		"HIVE_POSTGRES_DSN=postgres://nobody@127.0.0.1:1/none", "HIVE_TASK_MIB=1024", "HIVE_JOURNAL_MIB=256")
+}
+
+// startService builds and runs one of the services as it ships, and returns when it is ready.
+func startService(ctx context.Context, name string, env ...string) (_ *server, err error) {
 	s := &server{}
-	if s.dir, err = os.MkdirTemp("", "bench-server"); err != nil {
+	if s.dir, err = os.MkdirTemp("", "bench-"+name); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -235,12 +242,12 @@ func startServer(ctx context.Context, redis string) (_ *server, err error) {
 			s.end()
 		}
 	}()
-	binary, token := filepath.Join(s.dir, "orchestrator"), filepath.Join(s.dir, "token")
+	binary, token := filepath.Join(s.dir, name), filepath.Join(s.dir, "token")
 	if err := os.WriteFile(token, []byte(rand.Text()), 0o600); err != nil {
 		return nil, err
 	}
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/orchestrator").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build ./cmd/orchestrator: %w: %s", err, out)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/"+name).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build ./cmd/%s: %w: %s", name, err, out)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -253,8 +260,7 @@ func startServer(ctx context.Context, redis string) (_ *server, err error) {
 	s.url = "http://" + listen
 	s.cmd = exec.Command(binary)
 	s.cmd.Dir = s.dir
-	s.cmd.Env = append(os.Environ(), "HIVE_LISTEN="+listen, "HIVE_INSTANCE=bench", "HIVE_PEER_LISTEN=127.0.0.1:0", "HIVE_PEER_TOKEN_FILE="+token,
-		"HIVE_REDIS_ADDRS="+redis, "HIVE_POSTGRES_DSN=postgres://nobody@127.0.0.1:1/none", "HIVE_TASK_MIB=1024", "HIVE_JOURNAL_MIB=256")
+	s.cmd.Env = append(append(os.Environ(), "HIVE_LISTEN="+listen, "HIVE_INSTANCE=bench", "HIVE_PEER_TOKEN_FILE="+token), env...)
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -273,7 +279,7 @@ func startServer(ctx context.Context, redis string) (_ *server, err error) {
 		select {
 		case <-tick.C:
 		case <-limited.Done():
-			return nil, fmt.Errorf("the orchestrator was not ready within %s", serverStart)
+			return nil, fmt.Errorf("%s was not ready within %s", name, serverStart)
 		}
 	}
 }
