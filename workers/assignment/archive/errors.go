@@ -32,22 +32,27 @@ func (e *BoundsError) Error() string {
 // errUnfinished is a task offered before its end; it is offered again at its end.
 var errUnfinished = errors.New("the task has not finished")
 
-// stateCheck is the constraint on a row's state.
-const stateCheck = "finished_tasks_state_check"
+// stateCheck is the constraint on a row's state, oneOfEach the one on its id.
+const (
+	stateCheck = "finished_tasks_state_check"
+	oneOfEach  = "finished_tasks_pkey"
+)
 
-// refused tells whether the task's own data is why it cannot be a row: trying again
-// would not help.
+// overtaken tells whether another writer has just stored one of the tasks.
+func overtaken(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.ConstraintName == oneOfEach
+}
+
+// refused tells whether a task's own data is why PostgreSQL does not take it: trying
+// again would not help.
 func refused(err error) bool {
-	var bounds *BoundsError
-	if errors.As(err, &bounds) || errors.Is(err, errUnfinished) {
-		return true
-	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || len(pg.Code) != 5 {
 		return false
 	}
 	class := pg.Code[:2] // 22: data exception, 23: integrity constraint violation
-	return (class == "22" || class == "23") && pg.ConstraintName != stateCheck
+	return (class == "22" || class == "23") && pg.ConstraintName != stateCheck && !overtaken(err)
 }
 
 // explained adds the way out where the schema is older than this program: every

@@ -11,8 +11,11 @@ import (
 	"github.com/leanvibe/hive/workers/assignment/partition"
 )
 
-const insertTask = `INSERT INTO finished_tasks AS old (id, idempotency_key, queue, handler, capabilities, priority,
-  deadline, max_attempts, payload, state, attempt, failures, agent, submitted_at, started_at, finished_at, result, error)
+// columns are a row's, in the order of rowOf, scanTask and appendRow.
+const columns = `id, idempotency_key, queue, handler, capabilities, priority, deadline,
+  max_attempts, payload, state, attempt, failures, agent, submitted_at, started_at, finished_at, result, error`
+
+const insertTask = `INSERT INTO finished_tasks AS old (` + columns + `)
 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
 ON CONFLICT (id) DO UPDATE SET idempotency_key = excluded.idempotency_key, queue = excluded.queue, handler = excluded.handler,
   capabilities = excluded.capabilities, priority = excluded.priority, deadline = excluded.deadline,
@@ -21,19 +24,17 @@ ON CONFLICT (id) DO UPDATE SET idempotency_key = excluded.idempotency_key, queue
   started_at = excluded.started_at, finished_at = excluded.finished_at, result = excluded.result, error = excluded.error
 WHERE excluded.finished_at > old.finished_at`
 
-const selectTask = `SELECT id, idempotency_key, queue, handler, capabilities, priority, deadline,
-  max_attempts, payload, state, attempt, failures, agent, submitted_at, started_at, finished_at, result, error
-FROM finished_tasks WHERE id = $1`
+const selectTask = `SELECT ` + columns + ` FROM finished_tasks WHERE id = $1`
 
 // latest is the end of the year 9999 in Unix µs: no clock is later, and both
 // PostgreSQL and the segments can say every time before it.
 const latest = 253402300800_000_000 - 1
 
-// rowOf answers the arguments of insertTask: a *BoundsError where a column cannot
-// hold a field.
-func rowOf(t *partition.Task) ([]any, error) {
+// storable answers nil when a task can be a row, as far as this program knows: a
+// *BoundsError says where a column cannot hold a field.
+func storable(t *partition.Task) error {
 	if !t.Phase.Finished() {
-		return nil, errUnfinished
+		return errUnfinished
 	}
 	for _, c := range []struct {
 		field string
@@ -50,9 +51,14 @@ func rowOf(t *partition.Task) ([]any, error) {
 		{"finished_at", t.Finished, latest},
 	} {
 		if c.n < 0 || c.n > c.max {
-			return nil, &BoundsError{c.field, c.n, 0, c.max}
+			return &BoundsError{c.field, c.n, 0, c.max}
 		}
 	}
+	return nil
+}
+
+// rowOf answers the arguments of insertTask for a task that is storable.
+func rowOf(t *partition.Task) []any {
 	caps := make([]string, len(t.Capabilities)) // never NULL
 	for i, c := range t.Capabilities {
 		caps[i] = pgText(c)
@@ -61,7 +67,7 @@ func rowOf(t *partition.Task) ([]any, error) {
 		t.ID, pgText(t.Key), pgText(t.Queue), pgText(t.Handler), caps, t.Priority,
 		orNull(t.Deadline), t.MaxAttempts, orEmpty(t.Payload), t.Phase.String(), t.Attempt, t.Failures, pgText(t.Agent),
 		time.UnixMicro(t.Submitted), orNull(t.Started), time.UnixMicro(t.Finished), orEmpty(t.Result), pgText(t.Error),
-	}, nil
+	}
 }
 
 func scanTask(row pgx.Row) (partition.Task, error) {

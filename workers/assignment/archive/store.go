@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,11 @@ const (
 	// insertMax bounds one transaction with PostgreSQL, findMax one look.
 	insertMax = 30 * time.Second
 	findMax   = 2 * time.Second
-	// sendMost bounds, in bytes of bodies, what is encoded for PostgreSQL at once: a
-	// batch of the largest tasks would otherwise stand twice in memory.
+	// sendMost bounds, in bytes of bodies, what is encoded at once of tasks that go by a
+	// statement each: a batch of the largest would otherwise stand twice in memory.
 	sendMost = 4 << 20
+	// insertTries bounds how often another writer may come first.
+	insertTries = 3
 )
 
 // Store is the table finished_tasks. It is safe for concurrent use.
@@ -62,45 +65,21 @@ func (s *Store) Refused() int64 { return s.refused.Load() }
 
 // Insert stores finished tasks, in one transaction: all or none. Of a task that is
 // there already, or twice in tasks, the newest end stays, or of two at once the last.
-// Where PostgreSQL refuses the data of one, each is stored on its own, and those that
-// are refused are logged, counted and passed over.
+// Where the data of one is refused, the others are stored without it, then in several
+// transactions; those that are refused are logged, counted and passed over.
 func (s *Store) Insert(ctx context.Context, tasks []partition.Task) error {
-	list := distinct(tasks)
-	err := s.insert(ctx, list)
-	if err != nil && refused(err) {
-		err = s.insertEach(ctx, list)
-	}
-	return explained(err)
-}
-
-// distinct keeps the last of each task, in order of id: two replicas that store the
-// same tasks lock the rows in the same order, and never wait for each other in a ring.
-func distinct(tasks []partition.Task) []*partition.Task {
-	last := make(map[partition.TaskID]*partition.Task, len(tasks))
-	for i := range tasks {
-		last[tasks[i].ID] = &tasks[i]
-	}
-	list := make([]*partition.Task, 0, len(last))
-	for _, t := range last {
-		list = append(list, t)
-	}
-	slices.SortFunc(list, func(a, b *partition.Task) int { return slices.Compare(a.ID[:], b.ID[:]) })
-	return list
-}
-
-// insertEach stores what can be stored. The refused count only when all were tried:
-// a batch that PostgreSQL's absence cuts off comes again as a whole.
-func (s *Store) insertEach(ctx context.Context, list []*partition.Task) error {
-	why := map[*partition.Task]error{}
-	for i, t := range list {
-		err := s.insert(ctx, list[i:i+1])
-		if err != nil && !refused(err) {
-			return err
-		}
+	list, why := distinct(tasks), map[*partition.Task]error{}
+	list = slices.DeleteFunc(list, func(t *partition.Task) bool {
+		err := storable(t)
 		if err != nil {
 			why[t] = err
 		}
+		return err != nil
+	})
+	if err := s.insertSome(ctx, list, why); err != nil {
+		return explained(err)
 	}
+	// Counted only now: a batch that PostgreSQL's absence cuts off comes again as a whole.
 	for t, err := range why {
 		s.refused.Add(1)
 		s.log.Warn("PostgreSQL refuses a finished task for its data: it is not archived there", "task", t.ID, "queue", t.Queue, "error", err)
@@ -108,28 +87,85 @@ func (s *Store) insertEach(ctx context.Context, list []*partition.Task) error {
 	return nil
 }
 
-// insert stores tasks that are distinct, or none of them.
+// distinct keeps the last of each task, in order of id: two replicas that store the
+// same tasks lock the rows in the same order, and never wait for each other in a ring.
+func distinct(tasks []partition.Task) []*partition.Task {
+	list := make([]*partition.Task, len(tasks))
+	for i := range tasks {
+		list[len(tasks)-1-i] = &tasks[i] // the last first: it is the one that stays
+	}
+	slices.SortStableFunc(list, func(a, b *partition.Task) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return slices.CompactFunc(list, func(a, b *partition.Task) bool { return a.ID == b.ID })
+}
+
+// insertSome stores those of distinct tasks that PostgreSQL takes; of the others why
+// says why not. It halves the list around them: one of n costs about 2 log n statements
+// more, and each row of the list is sent about twice.
+func (s *Store) insertSome(ctx context.Context, list []*partition.Task, why map[*partition.Task]error) error {
+	err := s.insert(ctx, list)
+	if err == nil || !refused(err) {
+		return err
+	}
+	if len(list) == 1 {
+		why[list[0]] = err
+		return nil
+	}
+	half := len(list) / 2
+	if err := s.insertSome(ctx, list[:half], why); err != nil {
+		return err
+	}
+	return s.insertSome(ctx, list[half:], why)
+}
+
+// insert stores tasks that are distinct, or none of them. Where another writer came
+// first with one, it looks again what is left to do.
 func (s *Store) insert(ctx context.Context, list []*partition.Task) error {
+	for try := 1; ; try++ {
+		if err := s.insertOnce(ctx, list); !overtaken(err) || try == insertTries {
+			return err
+		}
+	}
+}
+
+// insertOnce copies the tasks that the table does not have and replaces the older ends
+// that it has. Whoever waits in the first part holds no row of the second, so the order
+// of ids in each keeps rings away.
+func (s *Store) insertOnce(ctx context.Context, list []*partition.Task) error {
+	if len(list) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, insertMax)
 	defer cancel()
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		for len(list) > 0 {
-			batch, size, n := &pgx.Batch{}, 0, 0
-			for ; n < len(list) && size < sendMost; n++ {
-				args, err := rowOf(list[n])
-				if err != nil {
-					return fmt.Errorf("task %s: %w", list[n].ID, err)
-				}
-				batch.Queue(insertTask, args...)
-				size += len(list[n].Payload) + len(list[n].Result)
-			}
-			if err := tx.SendBatch(ctx, batch).Close(); err != nil {
-				return err
-			}
-			list = list[n:]
+		if len(list) == 1 {
+			return replace(ctx, tx, list) // PostgreSQL's last word on it
 		}
-		return nil
+		fresh, newer, err := compare(ctx, tx, list)
+		if err != nil {
+			return err
+		}
+		if err := copyTo(ctx, tx, fresh); err != nil {
+			return err
+		}
+		return replace(ctx, tx, newer)
 	})
+}
+
+// replace stores each task by a statement of its own, where the table has no newer end
+// of it. It holds sendMost and one task's bodies at once.
+func replace(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
+	for len(list) > 0 {
+		batch, size, n := &pgx.Batch{}, 0, 0
+		for ; n < len(list) && size < sendMost; n++ {
+			batch.Queue(insertTask, rowOf(list[n])...)
+			size += len(list[n].Payload) + len(list[n].Result)
+		}
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
 }
 
 // Find answers an archived task, but for its Digest. Unknown is
