@@ -30,8 +30,7 @@ const (
 
 // copyTo adds tasks, none of which the table has, by one COPY. Beside the tasks, which
 // their partition holds anyway, it takes pgx's piece of 64 KiB, another one and the
-// largest task: however large the batch is, each of the store's connections takes at
-// most about 1 MiB.
+// largest task: however large the batch is, each of insertsMost takes about 1 MiB.
 func copyTo(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
 	if len(list) == 0 {
 		return nil

@@ -10,11 +10,18 @@ import (
 )
 
 const (
-	// batchMost is how many tasks are archived at once.
-	batchMost = 500
-	idle      = time.Second
-	retry     = 2 * time.Second
-	retryMost = 30 * time.Second
+	// batchMost bounds how many tasks are archived at once: what one record of the
+	// journal confirms, and about 1 MiB of tasks without their bodies.
+	batchMost = 4096
+	// batchLeast is how far a batch shrinks when one after the other fails: what is too
+	// much for a PostgreSQL that crawls must not be tried again as it is for ever.
+	batchLeast = 256
+	// batchBytes bounds their bodies, in bytes, but for the last: those stand in memory
+	// once, in the partition, and the batch is one transaction, whose time is bounded.
+	batchBytes = 16 << 20
+	idle       = time.Second
+	retry      = 2 * time.Second
+	retryMost  = 30 * time.Second
 )
 
 // Source is where finished tasks come from: a *partition.Partition.
@@ -36,8 +43,9 @@ type Loop struct {
 	// was told of; nil: nobody does.
 	OnError    func()
 	OnArchived func(n int)
-	// Idle is the pause when less than a batch was there (0: 1 s), Retry the first
-	// after an error (0: 2 s); it doubles up to 30 s.
+	// Idle is the pause when nothing was there (0: 1 s), the shorter the fuller the last
+	// batch was, so that a loaded partition is archived evenly and not in bursts. Retry is
+	// the first pause after an error (0: 2 s); it doubles up to 30 s.
 	Idle, Retry time.Duration
 }
 
@@ -45,25 +53,22 @@ type Loop struct {
 // answers nil then. Other errors are logged, and the batch is tried again: src is told
 // of it only when the store and the segments have it.
 func (l *Loop) Run(ctx context.Context, src Source) error {
-	pause := l.retry()
+	most, pause := batchMost, l.retry()
 	for {
-		n, err := l.step(ctx, src)
+		wait, err := l.step(ctx, src, most)
 		over := ctx.Err() != nil || errors.Is(err, partition.ErrLost)
 		if over {
 			return nil
 		}
-		var wait time.Duration
 		var busy *partition.BusyError
 		switch {
 		case errors.As(err, &busy):
 			wait = busy.RetryAfter
 		case err != nil:
 			l.failed(err, pause)
-			wait, pause = pause, min(2*pause, retryMost)
-		case n < batchMost:
-			wait, pause = l.idle(), l.retry()
+			wait, pause, most = pause, min(2*pause, retryMost), max(most/2, batchLeast)
 		default:
-			pause = l.retry()
+			pause, most = l.retry(), min(2*most, batchMost)
 		}
 		if !sleep(ctx, wait) {
 			return nil
@@ -71,12 +76,13 @@ func (l *Loop) Run(ctx context.Context, src Source) error {
 	}
 }
 
-// step archives one batch and answers its size.
-func (l *Loop) step(ctx context.Context, src Source) (int, error) {
-	tasks, err := src.Unarchived(ctx, batchMost)
-	if err != nil || len(tasks) == 0 {
-		return 0, err
+// step archives a batch of at most most tasks and answers how long to wait for the next.
+func (l *Loop) step(ctx context.Context, src Source, most int) (time.Duration, error) {
+	all, err := src.Unarchived(ctx, most)
+	if err != nil || len(all) == 0 {
+		return l.idle(), err
 	}
+	tasks := within(all, batchBytes)
 	if err := l.Store.Insert(ctx, tasks); err != nil {
 		return 0, err
 	}
@@ -91,7 +97,22 @@ func (l *Loop) step(ctx context.Context, src Source) (int, error) {
 	if l.OnArchived != nil {
 		l.OnArchived(len(tasks))
 	}
-	return len(tasks), nil
+	if len(tasks) < len(all) {
+		return 0, nil
+	}
+	return l.idle() * time.Duration(most-len(all)) / time.Duration(most), nil
+}
+
+// within answers the first tasks whose bodies are most bytes, or with the last one more.
+func within(tasks []partition.Task, most int) []partition.Task {
+	size := 0
+	for i := range tasks {
+		if size >= most {
+			return tasks[:i]
+		}
+		size += len(tasks[i].Payload) + len(tasks[i].Result)
+	}
+	return tasks
 }
 
 // confirm asks a busy source again: the whole batch again would stand twice in the

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,7 +71,8 @@ func hold(f *os.File) error {
 	return nil
 }
 
-// append adds a batch and returns when it is on disk, or leaves no trace of it.
+// append adds a batch and returns when it is on disk, or leaves no trace of it. However
+// large the batch is, it takes the longest line and the packer's window.
 func (p *partial) append(packer *zstd.Encoder, tasks []partition.Task) (err error) {
 	if err := p.clean(); err != nil {
 		return err
@@ -85,13 +85,10 @@ func (p *partial) append(packer *zstd.Encoder, tasks []partition.Task) (err erro
 	}()
 	end := &tail{p, p.size}
 	packer.Reset(end)
-	var buf bytes.Buffer
+	var b []byte
 	for i := range tasks {
-		buf.Reset()
-		if err := writeLine(&buf, &tasks[i]); err != nil {
-			return fmt.Errorf("task %s: %w", tasks[i].ID, err)
-		}
-		if _, err := packer.Write(buf.Bytes()); err != nil {
+		b = appendLine(b[:0], &tasks[i])
+		if _, err := packer.Write(b); err != nil {
 			return err
 		}
 	}

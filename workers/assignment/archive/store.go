@@ -23,6 +23,10 @@ const (
 	// sendMost bounds, in bytes of bodies, what is encoded at once of tasks that go by a
 	// statement each: a batch of the largest would otherwise stand twice in memory.
 	sendMost = 4 << 20
+	// connsMost bounds the connections, insertsMost how many of them write at once: two
+	// keep a server's disk and processors busy, and Find never waits for a batch.
+	connsMost   = 4
+	insertsMost = 2
 	// insertTries bounds how often another writer may come first.
 	insertTries = 3
 )
@@ -32,6 +36,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	log     *slog.Logger
 	findMax time.Duration
+	writing chan struct{} // has room for insertsMost
 	refused atomic.Int64
 }
 
@@ -48,13 +53,13 @@ func NewStore(ctx context.Context, dsn, password, instance string) (*Store, erro
 	}
 	cfg.ConnConfig.RuntimeParams["application_name"] = "universal-orchestrator/" + instance
 	cfg.ConnConfig.ConnectTimeout = 2 * time.Second
-	cfg.MaxConns = 4
+	cfg.MaxConns = connsMost
 	cfg.MaxConnIdleTime = time.Minute
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("HIVE_POSTGRES_DSN: %w", err)
 	}
-	return &Store{pool: pool, log: slog.Default(), findMax: findMax}, nil
+	return &Store{pool: pool, log: slog.Default(), findMax: findMax, writing: make(chan struct{}, insertsMost)}, nil
 }
 
 // Close ends the connections; it waits for calls under way.
@@ -133,6 +138,12 @@ func (s *Store) insert(ctx context.Context, list []*partition.Task) error {
 func (s *Store) insertOnce(ctx context.Context, list []*partition.Task) error {
 	if len(list) == 0 {
 		return nil
+	}
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	ctx, cancel := context.WithTimeout(ctx, insertMax)
 	defer cancel()
