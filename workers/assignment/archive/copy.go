@@ -12,8 +12,9 @@ import (
 )
 
 // PostgreSQL's binary format: each field is its length and its bytes, big-endian. The
-// types are those of the app schema's first migration. Where a later schema has others,
-// PostgreSQL refuses the stream, and the tasks go one by one with types that it names.
+// types are those of the app schema's first migration. Where a later schema has others
+// the stream is mistyped, and each task goes by a statement, with types that PostgreSQL
+// names.
 const (
 	copyTasks = `COPY finished_tasks (` + columns + `) FROM STDIN (FORMAT binary)`
 	// copyHeader is the signature, no flags, and no extension.
@@ -35,7 +36,7 @@ func copyTo(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
 	if len(list) == 0 {
 		return nil
 	}
-	_, err := tx.Conn().PgConn().CopyFrom(ctx, &copyStream{list: list, buf: []byte(copyHeader)}, copyTasks)
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, newCopyStream(list), copyTasks)
 	return err
 }
 
@@ -46,6 +47,10 @@ type copyStream struct {
 	buf   []byte            // encoded, and not yet read from at on
 	at    int
 	ended bool
+}
+
+func newCopyStream(list []*partition.Task) *copyStream {
+	return &copyStream{list: list, buf: []byte(copyHeader)}
 }
 
 // Read implements io.Reader. It fills b but at the end: each piece is a message.

@@ -24,12 +24,13 @@ type source struct {
 	err   error // what both calls answer instead
 	busy  int   // how many calls of Archived are refused first
 	most  int   // the most that was asked for
+	last  int   // what was asked for last
 }
 
 func (s *source) Unarchived(_ context.Context, most int) ([]partition.Task, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.most = max(s.most, most)
+	s.most, s.last = max(s.most, most), most
 	return s.tasks[:min(most, len(s.tasks))], s.err
 }
 
@@ -50,6 +51,12 @@ func (s *source) left() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.tasks)
+}
+
+func (s *source) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 func (s *source) fail(err error) {
@@ -92,7 +99,7 @@ func TestLoop_SeveralPartitionsAtOnce(t *testing.T) {
 		Store: store, Segments: segments, Idle: time.Millisecond, Retry: time.Millisecond,
 		OnArchived: func(n int) { archived.Add(int64(n)) }, OnError: func() { failed.Add(1) },
 	}
-	sources := []*source{{tasks: tasksOf(0, 1100), busy: 2}, {tasks: tasksOf(2000, 500)}, {tasks: tasksOf(3000, 7)}, {}}
+	sources := []*source{{tasks: tasksOf(0, 2*batchMost+100), busy: 2}, {tasks: tasksOf(20_000, 500)}, {tasks: tasksOf(30_000, 7)}, {}}
 	var all []partition.Task
 	for _, src := range sources {
 		all = append(all, src.tasks...)
@@ -116,6 +123,31 @@ func TestLoop_SeveralPartitionsAtOnce(t *testing.T) {
 	require.Equal(t, len(all), rows)
 }
 
+func TestLoop_PausesTheShorterTheFullerABatchIs(t *testing.T) {
+	store, _ := storeOn(t)
+	var sizes []int
+	l := &Loop{Store: store, Idle: time.Hour, OnArchived: func(n int) { sizes = append(sizes, n) }}
+	large := tasksOf(0, 5)
+	for i := range large {
+		large[i].Payload = make([]byte, batchBytes/2)
+	}
+	src := &source{tasks: append(large, tasksOf(5, 10)...)}
+	for _, c := range []struct {
+		most int
+		want time.Duration
+	}{
+		{8, 0}, {8, 0}, // more than fits by its bytes
+		{8, 0},                 // full
+		{20, 51 * time.Minute}, // 3 of 20
+		{20, time.Hour},
+	} {
+		wait, err := l.step(t.Context(), src, c.most)
+		require.NoError(t, err)
+		require.Equal(t, c.want, wait)
+	}
+	require.Equal(t, []int{2, 2, 8, 3}, sizes)
+}
+
 func TestLoop_PostgreSQLAwayAndBack(t *testing.T) {
 	store, dsn := storeOn(t)
 	back := away(t, dsn)
@@ -126,8 +158,10 @@ func TestLoop_PostgreSQLAwayAndBack(t *testing.T) {
 	running(t, l, src)
 	eventually(t, func() bool { return failed.Load() >= 3 }, "it tries again and again")
 	require.Equal(t, 3, src.left(), "nothing is confirmed that PostgreSQL has not")
+	eventually(t, func() bool { return src.asked() == batchLeast }, "what fails is tried in smaller batches")
 	back()
 	eventually(t, func() bool { return src.left() == 0 }, "it goes on when PostgreSQL is back")
+	eventually(t, func() bool { return src.asked() == batchMost }, "batches grow again")
 	for _, task := range want {
 		_, err := store.Find(t.Context(), task.ID)
 		require.NoError(t, err)

@@ -107,6 +107,9 @@ func distinct(tasks []partition.Task) []*partition.Task {
 // says why not. It halves the list around them: one of n costs about 2 log n statements
 // more, and each row of the list is sent about twice.
 func (s *Store) insertSome(ctx context.Context, list []*partition.Task, why map[*partition.Task]error) error {
+	if len(list) == 0 {
+		return nil
+	}
 	err := s.insert(ctx, list)
 	if err == nil || !refused(err) {
 		return err
@@ -126,19 +129,18 @@ func (s *Store) insertSome(ctx context.Context, list []*partition.Task, why map[
 // first with one, it looks again what is left to do.
 func (s *Store) insert(ctx context.Context, list []*partition.Task) error {
 	for try := 1; ; try++ {
-		if err := s.insertOnce(ctx, list); !overtaken(err) || try == insertTries {
+		err := s.write(ctx, list, merge)
+		switch {
+		case mistyped(err):
+			return s.write(ctx, list, replace)
+		case !overtaken(err) || try == insertTries:
 			return err
 		}
 	}
 }
 
-// insertOnce copies the tasks that the table does not have and replaces the older ends
-// that it has. Whoever waits in the first part holds no row of the second, so the order
-// of ids in each keeps rings away.
-func (s *Store) insertOnce(ctx context.Context, list []*partition.Task) error {
-	if len(list) == 0 {
-		return nil
-	}
+// write has do store tasks in one transaction.
+func (s *Store) write(ctx context.Context, list []*partition.Task, do func(context.Context, pgx.Tx, []*partition.Task) error) error {
 	select {
 	case s.writing <- struct{}{}:
 		defer func() { <-s.writing }()
@@ -147,19 +149,24 @@ func (s *Store) insertOnce(ctx context.Context, list []*partition.Task) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, insertMax)
 	defer cancel()
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if len(list) == 1 {
-			return replace(ctx, tx, list) // PostgreSQL's last word on it
-		}
-		fresh, newer, err := compare(ctx, tx, list)
-		if err != nil {
-			return err
-		}
-		if err := copyTo(ctx, tx, fresh); err != nil {
-			return err
-		}
-		return replace(ctx, tx, newer)
-	})
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return do(ctx, tx, list) })
+}
+
+// merge copies the tasks that the table does not have and replaces the older ends that
+// it has. Who waits in the first part holds no row of the second, so the order of ids
+// in each of them keeps rings away.
+func merge(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
+	if len(list) == 1 {
+		return replace(ctx, tx, list) // one statement instead of two, and PostgreSQL's last word on the task
+	}
+	fresh, newer, err := compare(ctx, tx, list)
+	if err != nil {
+		return err
+	}
+	if err := copyTo(ctx, tx, fresh); err != nil {
+		return err
+	}
+	return replace(ctx, tx, newer)
 }
 
 // replace stores each task by a statement of its own, where the table has no newer end

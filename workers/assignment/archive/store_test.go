@@ -2,9 +2,12 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +24,7 @@ import (
 const patient = 30 * time.Second
 
 // storeOn answers a Store on a fresh database with the schema, and its DSN.
-func storeOn(t *testing.T) (*Store, string) {
+func storeOn(t testing.TB) (*Store, string) {
 	t.Helper()
 	dsn := apptest.Schema(t)
 	s, err := NewStore(t.Context(), dsn, "", "test")
@@ -104,11 +107,157 @@ func TestStore_RepeatedAndDrivenAgain(t *testing.T) {
 	require.Equal(t, "agent-8", got.Agent)
 }
 
+// versions answers which version of each row is there: one that was written again has
+// another, also where its contents are the same.
+func versions(t *testing.T, s *Store) map[partition.TaskID]string {
+	t.Helper()
+	rows, err := s.pool.Query(t.Context(), `SELECT id, xmin::text || ctid::text FROM finished_tasks`)
+	require.NoError(t, err)
+	out := map[partition.TaskID]string{}
+	var id partition.TaskID
+	var version string
+	_, err = pgx.ForEachRow(rows, []any{&id, &version}, func() error {
+		out[id] = version
+		return nil
+	})
+	require.NoError(t, err)
+	return out
+}
+
+func requireStored(t *testing.T, s *Store, tasks ...partition.Task) {
+	t.Helper()
+	for _, task := range tasks {
+		got, err := s.Find(t.Context(), task.ID)
+		require.NoError(t, err)
+		require.Equal(t, task, got)
+	}
+}
+
+func TestStore_BatchRepeatedWhole(t *testing.T) {
+	s, _ := storeOn(t)
+	tasks := tasksOf(0, 300)
+	require.NoError(t, s.Insert(t.Context(), tasks))
+	once := versions(t, s)
+	require.Len(t, once, len(tasks))
+	require.NoError(t, s.Insert(t.Context(), tasks))
+	require.Equal(t, once, versions(t, s), "no row is written again")
+	requireStored(t, s, tasks...)
+}
+
+func TestStore_BatchesThatOverlap(t *testing.T) {
+	s, _ := storeOn(t)
+	tasks := tasksOf(0, 300)
+	require.NoError(t, s.Insert(t.Context(), tasks[:200]))
+	once := versions(t, s)
+	again := slices.Clone(tasks[100:])
+	driven := &again[7]
+	driven.Phase, driven.Attempt, driven.Finished, driven.Error = partition.Dead, 9, driven.Finished+1, "no disk"
+	older := &again[8]
+	older.Finished, older.Error = older.Finished-1, "older"
+	twice := again[250-100]
+	twice.Agent, twice.Finished = "agent-8", twice.Finished+1
+	require.NoError(t, s.Insert(t.Context(), append(again, twice)))
+
+	want := slices.Clone(tasks)
+	want[107], want[250] = *driven, twice
+	requireStored(t, s, want...)
+	both := versions(t, s)
+	require.Len(t, both, len(tasks))
+	for id, version := range once {
+		require.Equal(t, id != driven.ID, version == both[id], "only the newer end is written")
+	}
+}
+
+// Another replica may store the same tasks at the same time, when a partition moves.
+func TestStore_OvertakenByAnotherWriter(t *testing.T) {
+	s, dsn := storeOn(t)
+	tasks := tasksOf(0, 100)
+	other, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	defer other.Close(context.WithoutCancel(t.Context()))
+	tx, err := other.Begin(t.Context())
+	require.NoError(t, err)
+	newer := tasks[50]
+	newer.Finished, newer.Agent = newer.Finished+1, "agent-8"
+	require.NoError(t, replace(t.Context(), tx, []*partition.Task{&tasks[20], &newer}))
+
+	done := make(chan error, 1)
+	go func() { done <- s.Insert(t.Context(), tasks) }()
+	require.Eventually(t, func() bool { return waiting(t, s) == 1 }, patient, 5*time.Millisecond, "it waits for the other's end")
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-done)
+	require.Zero(t, s.Refused(), "being second is no fault of the task's")
+	want := slices.Clone(tasks)
+	want[50] = newer
+	requireStored(t, s, want...)
+}
+
+// waiting answers how many sessions wait for a lock.
+func waiting(t *testing.T, s *Store) (n int) {
+	t.Helper()
+	require.NoError(t, s.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n))
+	return n
+}
+
+// Writers of the same tasks, some of them driven again, never wait in a ring.
+func TestStore_SeveralWritersOfTheSameTasks(t *testing.T) {
+	s, dsn := storeOn(t)
+	tasks := tasksOf(0, 400)
+	require.NoError(t, s.Insert(t.Context(), tasks[:200]))
+	again := slices.Clone(tasks)
+	for i := range again {
+		again[i].Finished++
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, 6)
+	for i := range errs {
+		replica, err := NewStore(t.Context(), dsn, "", "replica")
+		require.NoError(t, err)
+		defer replica.Close()
+		wg.Go(func() {
+			mine := slices.Clone(again)
+			if i%2 == 0 {
+				slices.Reverse(mine)
+			}
+			for batch := range slices.Chunk(mine, 150+i) {
+				errs[i] = errors.Join(errs[i], replica.Insert(t.Context(), batch))
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+	requireStored(t, s, again...)
+}
+
+func TestStore_FindDoesNotWaitForBatches(t *testing.T) {
+	s, dsn := storeOn(t)
+	task := taskOf(0)
+	require.NoError(t, s.Insert(t.Context(), []partition.Task{task}))
+	other, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	defer other.Close(context.WithoutCancel(t.Context()))
+	tx, err := other.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `LOCK TABLE finished_tasks IN EXCLUSIVE MODE`)
+	require.NoError(t, err)
+	done := make(chan error, 2*connsMost)
+	for i := range cap(done) {
+		go func() { done <- s.Insert(t.Context(), tasksOf(10*i, 3)) }()
+	}
+	require.Eventually(t, func() bool { return waiting(t, s) == insertsMost }, patient, 5*time.Millisecond)
+	requireStored(t, s, task)
+	require.NoError(t, tx.Commit(t.Context()))
+	for range cap(done) {
+		require.NoError(t, <-done)
+	}
+}
+
 func TestStore_OddText(t *testing.T) {
 	s, _ := storeOn(t)
 	odd := taskOf(1)
 	odd.Error, odd.Key, odd.Capabilities = "a\x00b\xffc", "\xfe", []string{"\x00"}
-	require.NoError(t, s.Insert(t.Context(), []partition.Task{odd}))
+	require.NoError(t, s.Insert(t.Context(), []partition.Task{odd, taskOf(2)}))
 	got, err := s.Find(t.Context(), odd.ID)
 	require.NoError(t, err)
 	require.Equal(t, "a\uFFFDb\uFFFDc", got.Error)
@@ -126,10 +275,12 @@ func TestStore_MoreThanIsSentAtOnce(t *testing.T) {
 		tasks = append(tasks, task)
 	}
 	require.NoError(t, s.Insert(t.Context(), tasks))
-	for _, task := range tasks {
-		_, err := s.Find(t.Context(), task.ID)
-		require.NoError(t, err)
+	requireStored(t, s, tasks...)
+	for i := range tasks {
+		tasks[i].Finished++
 	}
+	require.NoError(t, s.Insert(t.Context(), tasks))
+	requireStored(t, s, tasks...)
 }
 
 func TestStore_RefusedRowDoesNotStopTheOthers(t *testing.T) {
@@ -161,6 +312,53 @@ func TestStore_RefusedRowDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
+func TestStore_RefusedRowsOfALargeBatch(t *testing.T) {
+	s, _ := storeOn(t)
+	tasks := tasksOf(0, 700)
+	require.NoError(t, s.Insert(t.Context(), tasks[300:350]))
+	_, err := s.pool.Exec(t.Context(), `ALTER TABLE finished_tasks ADD CONSTRAINT no_bad CHECK (agent <> 'bad')`)
+	require.NoError(t, err)
+	offered, stored := slices.Clone(tasks), slices.Clone(tasks)
+	bad := []int{0, 1, 150, 320, 699} // the last but one has an older end in the table, which stays
+	for _, i := range bad {
+		offered[i].Agent, offered[i].Finished = "bad", offered[i].Finished+1
+	}
+	stored[330].Agent, stored[330].Finished = "agent-8", stored[330].Finished+1
+	offered[330] = stored[330]
+	require.NoError(t, s.Insert(t.Context(), offered))
+	require.EqualValues(t, len(bad), s.Refused())
+	for i, task := range stored {
+		if slices.Contains(bad, i) && i != 320 {
+			_, err := s.Find(t.Context(), task.ID)
+			require.ErrorIs(t, err, partition.ErrNotFound)
+			continue
+		}
+		requireStored(t, s, task)
+	}
+}
+
+// A newer schema may have other types than the stream: then no task is refused.
+func TestStore_OtherTypesAreNoRefusal(t *testing.T) {
+	for _, c := range []struct{ change, code string }{
+		{`ALTER priority TYPE integer, ADD later text`, "08P01"},
+		{`ALTER attempt TYPE smallint`, "22P03"},
+		{`ALTER capabilities TYPE varchar[]`, "42804"},
+	} {
+		t.Run(c.change, func(t *testing.T) {
+			s, _ := storeOn(t)
+			_, err := s.pool.Exec(t.Context(), `ALTER TABLE finished_tasks `+c.change)
+			require.NoError(t, err)
+			tasks := tasksOf(0, 20)
+			var pg *pgconn.PgError
+			require.ErrorAs(t, s.write(t.Context(), distinct(tasks), merge), &pg)
+			require.Equal(t, c.code, pg.Code)
+			require.NoError(t, s.Insert(t.Context(), tasks))
+			require.Zero(t, s.Refused())
+			requireStored(t, s, tasks...)
+		})
+	}
+}
+
 // An orchestrator may be newer than the schema for a while: what the old schema does
 // not know is kept waiting, not thrown away.
 func TestStore_OlderSchemaIsNoRefusal(t *testing.T) {
@@ -174,6 +372,7 @@ func TestStore_OlderSchemaIsNoRefusal(t *testing.T) {
 	cancelled := taskOf(1)
 	cancelled.Phase = partition.Cancelled
 	require.ErrorContains(t, s.Insert(t.Context(), []partition.Task{cancelled}), "hive up")
+	require.ErrorContains(t, s.Insert(t.Context(), []partition.Task{taskOf(2), cancelled, taskOf(3)}), "hive up")
 	require.Zero(t, s.Refused())
 }
 
