@@ -44,13 +44,6 @@ func overtaken(err error) bool {
 	return errors.As(err, &pg) && pg.ConstraintName == oneOfEach
 }
 
-// mistyped tells whether a copied stream is not in the table's types: a protocol
-// violation, a binary format that is not the type's, or an array of another type.
-func mistyped(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "08P01" || pg.Code == "22P03" || pg.Code == "42804")
-}
-
 // refused tells whether a task's own data is why PostgreSQL does not take it: trying
 // again would not help.
 func refused(err error) bool {

@@ -2,7 +2,7 @@ package archive
 
 import (
 	"context"
-	"encoding/binary"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,11 +11,8 @@ import (
 
 // findKnown answers those of $1 that are in the table. LATERAL with LIMIT looks each up
 // in the index: of `= ANY` PostgreSQL may make one pass over the whole table.
-const findKnown = `SELECT old.id::uuid, old.finished_at::timestamptz FROM unnest($1::uuid[]) AS new (id)
+const findKnown = `SELECT old.id, old.finished_at FROM unnest($1::uuid[]) AS new (id)
 CROSS JOIN LATERAL (SELECT id, finished_at FROM finished_tasks WHERE id = new.id LIMIT 1) AS old`
-
-// binaryFormat is what pgconn calls it.
-const binaryFormat = 1
 
 // compare parts tasks into those that the table does not have, and those of which it
 // has an older end; of the others it has this end or a newer one. What others commit
@@ -39,18 +36,20 @@ func compare(ctx context.Context, tx pgx.Tx, list []*partition.Task) (fresh, new
 
 // knownOf answers when the tasks that the table has finished, in Unix µs.
 func knownOf(ctx context.Context, tx pgx.Tx, list []*partition.Task) (map[partition.TaskID]int64, error) {
-	ids := appendArray(make([]byte, 0, 20*(len(list)+1)), uuidOID, len(list))
-	for _, t := range list {
-		ids = appendField(ids, t.ID[:])
+	ids := make([]partition.TaskID, len(list))
+	for i, t := range list {
+		ids[i] = t.ID
 	}
-	var known map[partition.TaskID]int64
-	r := tx.Conn().PgConn().ExecParams(ctx, findKnown, [][]byte{ids}, nil, []int16{binaryFormat}, []int16{binaryFormat})
-	for r.NextRow() {
-		if known == nil {
-			known = make(map[partition.TaskID]int64, len(list))
-		}
-		known[partition.TaskID(r.Values()[0])] = int64(binary.BigEndian.Uint64(r.Values()[1])) + epoch
+	rows, err := tx.Query(ctx, findKnown, ids)
+	if err != nil {
+		return nil, err
 	}
-	_, err := r.Close()
+	known := map[partition.TaskID]int64{}
+	var id partition.TaskID
+	var finished time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &finished}, func() error {
+		known[id] = finished.UnixMicro()
+		return nil
+	})
 	return known, err
 }

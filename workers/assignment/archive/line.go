@@ -2,13 +2,10 @@ package archive
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/leanvibe/hive/workers/assignment/partition"
 )
@@ -36,94 +33,19 @@ type line struct {
 	Error        string           `json:"error,omitempty"`
 }
 
-// appendLine adds a task to b as one line with its end: what encoding/json makes of a
-// line, at a fifth of its cost.
-func appendLine(b []byte, t *partition.Task) []byte {
-	b = append(b, `{"id":"`...)
-	b = appendID(b, t.ID)
-	b = append(b, '"')
-	if t.Key != "" {
-		b = appendText(append(b, `,"idempotency_key":`...), t.Key)
-	}
-	b = appendText(append(b, `,"queue":`...), t.Queue)
-	b = appendText(append(b, `,"handler":`...), t.Handler)
-	for i, c := range t.Capabilities {
-		if i == 0 {
-			b = append(b, `,"capabilities":[`...)
-		}
-		b = append(appendText(b, c), ',')
-	}
-	if len(t.Capabilities) > 0 {
-		b[len(b)-1] = ']'
-	}
-	b = appendNumber(b, `,"priority":`, t.Priority)
-	b = appendStamp(b, `,"deadline":`, t.Deadline)
-	b = appendNumber(b, `,"max_attempts":`, t.MaxAttempts)
-	b = appendBody(b, `,"payload":"`, t.Payload)
-	b = appendText(append(b, `,"state":`...), t.Phase.String())
-	b = appendNumber(b, `,"attempt":`, t.Attempt)
-	b = appendNumber(b, `,"failures":`, t.Failures)
-	if t.Agent != "" {
-		b = appendText(append(b, `,"agent":`...), t.Agent)
-	}
-	b = appendStamp(b, `,"submitted_at":`, t.Submitted)
-	b = appendStamp(b, `,"started_at":`, t.Started)
-	b = appendStamp(b, `,"finished_at":`, t.Finished)
-	b = appendBody(b, `,"result":"`, t.Result)
-	if t.Error != "" {
-		b = appendText(append(b, `,"error":`...), t.Error)
-	}
-	return append(b, "}\n"...)
-}
-
-func appendID(b []byte, id partition.TaskID) []byte {
-	from := 0
-	for _, to := range []int{4, 6, 8, 10} {
-		b = append(hex.AppendEncode(b, id[from:to]), '-')
-		from = to
-	}
-	return hex.AppendEncode(b, id[from:])
-}
-
-func appendNumber(b []byte, name string, n int) []byte {
-	return strconv.AppendInt(append(b, name...), int64(n), 10)
-}
-
-// appendBody leaves out what is empty; name ends with the quote that begins the value.
-func appendBody(b []byte, name string, body []byte) []byte {
-	if len(body) == 0 {
-		return b
-	}
-	return append(base64.StdEncoding.AppendEncode(append(b, name...), body), '"')
-}
-
-// appendStamp leaves out what is no time.
-func appendStamp(b []byte, name string, micros int64) []byte {
-	if micros == 0 {
-		return b
-	}
-	return stamp(micros).append(append(b, name...))
-}
-
-// appendText adds a string. What is not plain is left to encoding/json.
-func appendText(b []byte, text string) []byte {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			return appendOddText(b, text)
-		}
-	}
-	return append(append(append(b, '"'), text...), '"')
-}
-
-func appendOddText(b []byte, text string) []byte {
-	buf := bytes.NewBuffer(b)
+// writeLine adds a task to buf as one line with its end.
+func writeLine(buf *bytes.Buffer, t *partition.Task) error {
 	to := json.NewEncoder(buf)
 	to.SetEscapeHTML(false)
-	_ = to.Encode(text) // a string always encodes
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+	return to.Encode(line{
+		ID: t.ID, Key: t.Key, Queue: t.Queue, Handler: t.Handler, Capabilities: t.Capabilities, Priority: t.Priority,
+		Deadline: stamp(t.Deadline), MaxAttempts: t.MaxAttempts, Payload: t.Payload, State: t.Phase.String(),
+		Attempt: t.Attempt, Failures: t.Failures, Agent: t.Agent, Submitted: stamp(t.Submitted),
+		Started: stamp(t.Started), Finished: stamp(t.Finished), Result: t.Result, Error: t.Error,
+	})
 }
 
-// readLine is the inverse of appendLine. What a newer program wrote besides is ignored.
+// readLine is the inverse of writeLine. What a newer program wrote besides is ignored.
 func readLine(b []byte) (partition.Task, error) {
 	var l line
 	if err := json.Unmarshal(b, &l); err != nil {
@@ -150,12 +72,12 @@ type stamp int64
 // stampForm has a fixed length, so that text compares as time does.
 const stampForm = `"2006-01-02T15:04:05.000000Z"`
 
-// append adds the time as JSON.
-func (s stamp) append(b []byte) []byte {
+// MarshalJSON implements json.Marshaler.
+func (s stamp) MarshalJSON() ([]byte, error) {
 	if s < 0 || s > latest {
-		return strconv.AppendInt(b, int64(s), 10)
+		return strconv.AppendInt(nil, int64(s), 10), nil
 	}
-	return time.UnixMicro(int64(s)).UTC().AppendFormat(b, stampForm)
+	return time.UnixMicro(int64(s)).UTC().AppendFormat(nil, stampForm), nil
 }
 
 // UnmarshalJSON implements json.Unmarshaler.

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,10 +86,13 @@ func (p *partial) append(packer *zstd.Encoder, tasks []partition.Task) (err erro
 	}()
 	end := &tail{p, p.size}
 	packer.Reset(end)
-	var b []byte
+	var buf bytes.Buffer
 	for i := range tasks {
-		b = appendLine(b[:0], &tasks[i])
-		if _, err := packer.Write(b); err != nil {
+		buf.Reset()
+		if err := writeLine(&buf, &tasks[i]); err != nil {
+			return fmt.Errorf("task %s: %w", tasks[i].ID, err)
+		}
+		if _, err := packer.Write(buf.Bytes()); err != nil {
 			return err
 		}
 	}

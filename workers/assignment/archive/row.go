@@ -11,11 +11,13 @@ import (
 	"github.com/leanvibe/hive/workers/assignment/partition"
 )
 
-// columns are a row's, in the order of rowOf, scanTask and appendRow.
-const columns = `id, idempotency_key, queue, handler, capabilities, priority, deadline,
-  max_attempts, payload, state, attempt, failures, agent, submitted_at, started_at, finished_at, result, error`
+// columns are a row's, in the order of rowOf and scanTask.
+var columns = []string{
+	"id", "idempotency_key", "queue", "handler", "capabilities", "priority", "deadline", "max_attempts", "payload",
+	"state", "attempt", "failures", "agent", "submitted_at", "started_at", "finished_at", "result", "error",
+}
 
-const insertTask = `INSERT INTO finished_tasks AS old (` + columns + `)
+var insertTask = `INSERT INTO finished_tasks AS old (` + strings.Join(columns, ", ") + `)
 VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18)
 ON CONFLICT (id) DO UPDATE SET idempotency_key = excluded.idempotency_key, queue = excluded.queue, handler = excluded.handler,
   capabilities = excluded.capabilities, priority = excluded.priority, deadline = excluded.deadline,
@@ -24,7 +26,7 @@ ON CONFLICT (id) DO UPDATE SET idempotency_key = excluded.idempotency_key, queue
   started_at = excluded.started_at, finished_at = excluded.finished_at, result = excluded.result, error = excluded.error
 WHERE excluded.finished_at > old.finished_at`
 
-const selectTask = `SELECT ` + columns + ` FROM finished_tasks WHERE id = $1`
+var selectTask = `SELECT ` + strings.Join(columns, ", ") + ` FROM finished_tasks WHERE id = $1`
 
 // latest is the end of the year 9999 in Unix µs: no clock is later, and both
 // PostgreSQL and the segments can say every time before it.

@@ -130,10 +130,7 @@ func (s *Store) insertSome(ctx context.Context, list []*partition.Task, why map[
 func (s *Store) insert(ctx context.Context, list []*partition.Task) error {
 	for try := 1; ; try++ {
 		err := s.write(ctx, list, merge)
-		switch {
-		case mistyped(err):
-			return s.write(ctx, list, replace)
-		case !overtaken(err) || try == insertTries:
+		if !overtaken(err) || try == insertTries {
 			return err
 		}
 	}
@@ -167,6 +164,17 @@ func merge(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
 		return err
 	}
 	return replace(ctx, tx, newer)
+}
+
+// copyTo adds tasks, none of which the table has, by one COPY. A row is encoded when it is
+// sent: however large the batch is, pgx holds a piece of 64 KiB and the largest task.
+func copyTo(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
+	if len(list) == 0 {
+		return nil
+	}
+	rows := pgx.CopyFromSlice(len(list), func(i int) ([]any, error) { return rowOf(list[i]), nil })
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"finished_tasks"}, columns, rows)
+	return err
 }
 
 // replace stores each task by a statement of its own, where the table has no newer end

@@ -337,21 +337,16 @@ func TestStore_RefusedRowsOfALargeBatch(t *testing.T) {
 	}
 }
 
-// A newer schema may have other types than the stream: then no task is refused.
+// A newer schema may have other types: a batch is stored all the same.
 func TestStore_OtherTypesAreNoRefusal(t *testing.T) {
-	for _, c := range []struct{ change, code string }{
-		{`ALTER priority TYPE integer, ADD later text`, "08P01"},
-		{`ALTER attempt TYPE smallint`, "22P03"},
-		{`ALTER capabilities TYPE varchar[]`, "42804"},
+	for _, change := range []string{
+		`ALTER priority TYPE integer, ADD later text`, `ALTER attempt TYPE smallint`, `ALTER capabilities TYPE varchar[]`,
 	} {
-		t.Run(c.change, func(t *testing.T) {
+		t.Run(change, func(t *testing.T) {
 			s, _ := storeOn(t)
-			_, err := s.pool.Exec(t.Context(), `ALTER TABLE finished_tasks `+c.change)
+			_, err := s.pool.Exec(t.Context(), `ALTER TABLE finished_tasks `+change)
 			require.NoError(t, err)
 			tasks := tasksOf(0, 20)
-			var pg *pgconn.PgError
-			require.ErrorAs(t, s.write(t.Context(), distinct(tasks), merge), &pg)
-			require.Equal(t, c.code, pg.Code)
 			require.NoError(t, s.Insert(t.Context(), tasks))
 			require.Zero(t, s.Refused())
 			requireStored(t, s, tasks...)
