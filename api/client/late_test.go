@@ -23,7 +23,7 @@ type late struct {
 var toldLate = []*hivev1.Execution{{TaskId: "task", Attempt: 2}, {TaskId: "task", Attempt: 1}, {TaskId: "last", Attempt: 1}}
 
 // Work tells a fleet.
-func (l *late) Work(ctx context.Context, stream *connect.BidiStream[hivev1.WorkRequest, hivev1.WorkResponse]) error {
+func (l *late) Work(_ context.Context, stream *connect.BidiStream[hivev1.WorkRequest, hivev1.WorkResponse]) error {
 	for {
 		m, err := stream.Receive()
 		if err != nil {
