@@ -45,6 +45,7 @@ func TestReplica_RedisIsFull(t *testing.T) {
 		require.Equal(t, "5", header.Get("Retry-After"))
 		return true
 	}, patience, 50*time.Millisecond)
+	require.Equal(t, []string{"unavailable", "unavailable", "unavailable"}, refusals(t, r.url, 3), "each draft of a frame has its own outcome")
 	runAgent(t, c, client.AgentConfig{ID: "a", Capacity: 4, Handle: echo, Grace: time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -53,4 +54,24 @@ func TestReplica_RedisIsFull(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, hivev1.TaskState_TASK_STATE_COMPLETED, task.GetState())
 	}
+}
+
+// refusals sends one frame and answers what each of its drafts was refused with.
+func refusals(t *testing.T, url string, drafts int) []string {
+	t.Helper()
+	stream := openSubmits(t, url)
+	frame := &hivev1.SubmitStreamRequest{Sequence: 1}
+	for range drafts {
+		frame.Drafts = append(frame.Drafts, &hivev1.Draft{Queue: "full", Handler: "echo"})
+	}
+	require.NoError(t, stream.Send(frame))
+	m, err := stream.Receive()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, m.GetSequence())
+	var out []string
+	for _, o := range m.GetOutcomes() {
+		require.NotEmpty(t, o.GetReason())
+		out = append(out, o.GetRefused())
+	}
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"connectrpc.com/connect"
@@ -29,7 +30,7 @@ func (s *service) submitStream(ctx context.Context, receive func() (*hivev1.Subm
 	answer := func(m *hivev1.SubmitStreamRequest) {
 		outcomes, err := s.submitBatch(ctx, m.GetDrafts())
 		if err != nil {
-			outcomes = []partition.Submitted{{Err: err}}
+			outcomes = refusedWhole(len(m.GetDrafts()), err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -80,6 +81,12 @@ func (s *service) submitStream(ctx context.Context, receive func() (*hivev1.Subm
 			return send(goodbye)
 		}
 	}
+}
+
+// refusedWhole are the outcomes of a frame that was refused as a whole: that of each draft,
+// and one where there is none, or nobody would hear why.
+func refusedWhole(drafts int, err error) []partition.Submitted {
+	return slices.Repeat([]partition.Submitted{{Err: err}}, max(1, drafts))
 }
 
 func outcomesToProto(list []partition.Submitted) []*hivev1.SubmitOutcome {
