@@ -631,7 +631,12 @@ type SubmitOutcome struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	TaskId    string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	Duplicate bool                   `protobuf:"varint,2,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
-	// Set when the draft was refused: "invalid_argument" or "already_exists".
+	// Set when the draft was refused, as a code. For good: "invalid_argument" (a field, or a
+	// deadline that has passed), "resource_exhausted" (a payload over its bound),
+	// "already_exists" (the key names a task with another body). For now, send it again with
+	// the same key: "unavailable" (a bound was met, or its partition is on its way),
+	// "deadline_exceeded" and "canceled" (the call's time was over, or the call itself). And
+	// "internal": a mistake of the server's; its log has it.
 	Refused       string `protobuf:"bytes,3,opt,name=refused,proto3" json:"refused,omitempty"`
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
