@@ -8,6 +8,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -24,8 +25,11 @@ const callMax = 10 * time.Second
 // Client calls the orchestrator through its proxy.
 type Client struct {
 	rpc hivev1connect.AssignmentServiceClient
-	// streams is the same service as gRPC over HTTP/2, for Submitter and Fleet.
-	streams hivev1connect.AssignmentServiceClient
+	// streams is the same service as gRPC over HTTP/2 at streamURL, for Submitter and Fleet.
+	streams   hivev1connect.AssignmentServiceClient
+	streamURL string
+	// streamsAt answers it at another base URL.
+	streamsAt func(baseURL string) hivev1connect.AssignmentServiceClient
 }
 
 // Option changes how a client calls.
@@ -60,9 +64,12 @@ func New(baseURL string, httpClient *http.Client, options ...Option) *Client {
 		set.streams = &http.Client{Transport: NewStreamTransport()}
 	}
 	keys := connect.WithInterceptors(set.keyed)
+	streamsAt := func(baseURL string) hivev1connect.AssignmentServiceClient {
+		return hivev1connect.NewAssignmentServiceClient(set.streams, baseURL, append(streamOptions(), keys)...)
+	}
 	return &Client{
 		rpc:     hivev1connect.NewAssignmentServiceClient(httpClient, baseURL, keys),
-		streams: hivev1connect.NewAssignmentServiceClient(set.streams, set.streamURL, append(streamOptions(), keys)...),
+		streams: streamsAt(set.streamURL), streamURL: strings.TrimSuffix(set.streamURL, "/"), streamsAt: streamsAt,
 	}
 }
 

@@ -14,8 +14,17 @@ import (
 // patience bounds what must come true, on a machine that may stand still for a while.
 const patience = 60 * time.Second
 
-// serve serves a fake over HTTP/2 without TLS, and answers a client of it.
+// serve serves a fake, and answers a client of it.
 func serve(t testing.TB, h hivev1connect.AssignmentServiceHandler, options ...Option) *Client {
+	t.Helper()
+	url := listen(t, h)
+	transport := NewStreamTransport()
+	t.Cleanup(transport.CloseIdleConnections)
+	return New(url, nil, append([]Option{WithStreams(&http.Client{Transport: transport})}, options...)...)
+}
+
+// listen serves a fake over HTTP/2 without TLS, and answers its URL.
+func listen(t testing.TB, h hivev1connect.AssignmentServiceHandler) string {
 	t.Helper()
 	_, handler := hivev1connect.NewAssignmentServiceHandler(h)
 	srv := httptest.NewUnstartedServer(handler)
@@ -24,13 +33,11 @@ func serve(t testing.TB, h hivev1connect.AssignmentServiceHandler, options ...Op
 	srv.Config.Protocols.SetUnencryptedHTTP2(true)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.Start()
-	transport := NewStreamTransport()
 	t.Cleanup(func() {
-		transport.CloseIdleConnections()
 		srv.CloseClientConnections()
 		srv.Close()
 	})
-	return New(srv.URL, nil, append([]Option{WithStreams(&http.Client{Transport: transport})}, options...)...)
+	return srv.URL
 }
 
 var silent = slog.New(slog.DiscardHandler)

@@ -37,6 +37,11 @@ type SubmitterConfig struct {
 	BatchMost int
 	// Linger is how long a draft waits for others to go with; 0 means 1 ms, less than 0 not at all.
 	Linger time.Duration
+	// Inside says that this client is on the replicas' own network. Then the replicas tell
+	// it where each partition is served, and drafts go straight to the owner of their
+	// queue's, on a stream for each owner; what cannot go there goes to the client's own
+	// address, as everything does otherwise. The token goes to the addresses that are told.
+	Inside bool
 	Log    *slog.Logger
 }
 
@@ -96,21 +101,23 @@ type pending struct {
 	done  func(Receipt, error)
 }
 
-// Submitter stores drafts of many goroutines over one stream: it puts them together in
-// frames and has several frames on their way. What a broken stream leaves unanswered is
-// sent again with the same keys, so that each draft is stored exactly once.
+// Submitter stores drafts of many goroutines over one stream, or from inside over one to
+// each owner: it puts them together in frames and has several frames on their way. What a
+// broken stream leaves unanswered is sent again with the same keys, so that each draft is
+// stored exactly once.
 type Submitter struct {
-	cfg  SubmitterConfig
-	rpc  *Client
-	room chan struct{} // holds one per unanswered draft
-	wake chan struct{} // the writer has something to look at
-	cut  context.CancelFunc
-	run  sync.WaitGroup
+	cfg   SubmitterConfig
+	rpc   *Client
+	room  chan struct{} // holds one per unanswered draft
+	begin func(*lane)   // runs the lane of an owner
+	cut   context.CancelFunc
+	run   sync.WaitGroup
+	base  *lane
 
 	mu      sync.Mutex
-	waiting []pending // to be sent, in order, from head
-	head    int
-	open    int // unanswered: waiting or on their way
+	owners  map[string]*lane // by URL
+	places  []*lane          // of each partition's owner; nil: base
+	open    int              // unanswered: waiting or on their way
 	closed  bool
 	drained chan struct{} // closed when closed and open is 0
 }
@@ -119,10 +126,11 @@ type Submitter struct {
 func (c *Client) NewSubmitter(cfg SubmitterConfig) *Submitter {
 	cfg = cfg.withDefaults()
 	ctx, cut := context.WithCancel(context.Background())
-	s := &Submitter{
-		cfg: cfg, rpc: c, room: make(chan struct{}, cfg.MaxInFlight), wake: make(chan struct{}, 1), cut: cut, drained: make(chan struct{}),
-	}
-	s.run.Go(func() { s.streams(ctx) })
+	s := &Submitter{cfg: cfg, rpc: c, room: make(chan struct{}, cfg.MaxInFlight), cut: cut, drained: make(chan struct{})}
+	s.base = newLane(s, "", c.streams)
+	s.base.up = true
+	s.begin = func(l *lane) { s.run.Go(func() { l.serve(ctx) }) }
+	s.run.Go(func() { s.base.streams(ctx) })
 	return s
 }
 
@@ -182,14 +190,15 @@ func (s *Submitter) Go(ctx context.Context, d *hivev1.Draft, done func(Receipt, 
 		done(Receipt{}, fmt.Errorf("draft %s was not sent: %w", d.GetIdempotencyKey(), ErrSubmitterClosed))
 		return
 	}
-	s.waiting = append(s.waiting, pending{d, done})
+	l := s.laneOf(d.GetQueue())
+	l.waiting = append(l.waiting, pending{d, done})
 	s.open++
 	// The writer sleeps until the first, and lingers until a frame is full.
-	n := len(s.waiting) - s.head
+	n := len(l.waiting) - l.head
 	call := n == 1 || n == s.cfg.BatchMost
 	s.mu.Unlock()
 	if call {
-		s.rouse()
+		l.rouse()
 	}
 }
 
@@ -210,13 +219,6 @@ func allUTF8(list []string) bool {
 	return !slices.ContainsFunc(list, func(s string) bool { return !utf8.ValidString(s) })
 }
 
-func (s *Submitter) rouse() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
 // Close takes no more drafts and waits until those before it are answered, or until ctx
 // ends: then it answers the rest with ErrSubmitterClosed and returns ctx's error. Safe
 // to repeat.
@@ -228,8 +230,8 @@ func (s *Submitter) Close(ctx context.Context) error {
 			close(s.drained)
 		}
 	}
+	s.rouseAll()
 	s.mu.Unlock()
-	s.rouse()
 	ended := make(chan struct{})
 	go func() {
 		s.run.Wait()
@@ -242,20 +244,11 @@ func (s *Submitter) Close(ctx context.Context) error {
 		<-ended
 	}
 	s.cut()
-	if left := s.abandon(fmt.Errorf("the draft may be stored or not: %w", ErrSubmitterClosed)); left > 0 {
+	// What owners had not answered has gone back to base.
+	if left := s.base.abandon(fmt.Errorf("the draft may be stored or not: %w", ErrSubmitterClosed)); left > 0 {
 		return fmt.Errorf("%d drafts are unanswered: %w", left, context.Cause(ctx))
 	}
 	return nil
-}
-
-// abandon answers what waits with an error.
-func (s *Submitter) abandon(err error) int {
-	s.mu.Lock()
-	left := s.waiting[s.head:]
-	s.waiting, s.head = nil, 0
-	s.mu.Unlock()
-	s.settle(left, func(int) answer { return answer{err: err} })
-	return len(left)
 }
 
 // settle answers drafts for good and makes room for others.
@@ -271,41 +264,4 @@ func (s *Submitter) settle(list []pending, with func(i int) answer) {
 	if s.closed && s.open == 0 && len(list) > 0 {
 		close(s.drained)
 	}
-}
-
-// again puts drafts back before those that wait.
-func (s *Submitter) again(list []pending) {
-	if len(list) == 0 {
-		return
-	}
-	s.mu.Lock()
-	s.waiting = append(append(make([]pending, 0, len(list)+len(s.waiting)), list...), s.waiting[s.head:]...)
-	s.head = 0
-	s.mu.Unlock()
-	s.rouse()
-}
-
-// take moves up to a frame's worth of what waits to the end of into; all tells to
-// take less than a full frame too. left says that something waits.
-func (s *Submitter) take(into []pending, all bool) (taken []pending, left bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := s.waiting[s.head:]
-	n, bytes := 0, 0
-	for n < len(list) && n < s.cfg.BatchMost && bytes < frameBytes {
-		bytes += len(list[n].draft.GetPayload())
-		n++
-	}
-	if full := n == s.cfg.BatchMost || bytes >= frameBytes; !full && !all && !s.closed {
-		return into, n > 0
-	}
-	into = append(into, list[:n]...)
-	clear(list[:n])
-	if s.head += n; s.head >= len(s.waiting)/2 {
-		// What was taken lies before the rest: move that down, so that the slice does not grow for ever.
-		kept := copy(s.waiting, s.waiting[s.head:])
-		clear(s.waiting[kept:])
-		s.waiting, s.head = s.waiting[:kept], 0
-	}
-	return into, len(s.waiting) > s.head
 }

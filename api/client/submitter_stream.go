@@ -20,51 +20,11 @@ var (
 	errBusy   = errors.New("something was refused for now")
 )
 
-// streams keeps one stream after the other, as long as there are drafts for it.
-func (s *Submitter) streams(ctx context.Context) {
-	var pause backoff
-	for s.wanted(ctx) {
-		stored, err := s.stream(ctx)
-		if stored {
-			pause.reset()
-		}
-		if err == nil || ctx.Err() != nil {
-			continue
-		}
-		asked, _ := retryable(err)
-		if streamRefused(err) {
-			s.abandon(&RefusedError{Code: connect.CodeOf(err), Reason: "the stream is refused: " + err.Error()})
-			continue
-		}
-		s.cfg.Log.Info("submit stream ended, what is unanswered goes by another", "cause", err)
-		if !s.wanted(ctx) || pause.wait(ctx, asked) != nil {
-			return
-		}
-	}
-}
-
-// wanted waits for drafts while there is no stream; false when there will be none.
-func (s *Submitter) wanted(ctx context.Context) bool {
-	for {
-		s.mu.Lock()
-		waits := len(s.waiting) > s.head
-		s.mu.Unlock()
-		if waits || ctx.Err() != nil {
-			return ctx.Err() == nil
-		}
-		select {
-		case <-s.wake:
-		case <-s.drained:
-			return false
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
 // submitStream is one stream.
 type submitStream struct {
 	s      *Submitter
+	lane   *lane
+	opened time.Time
 	conn   *connect.BidiStreamForClient[hivev1.SubmitStreamRequest, hivev1.SubmitStreamResponse]
 	retire chan struct{} // closed: nothing more is sent
 	over   chan struct{} // closed: nothing more is read
@@ -74,6 +34,7 @@ type submitStream struct {
 	free    []*submitFrame
 	refused []pending // for now; they go by the next stream
 	stored  bool      // something
+	told    bool      // where partitions are served
 	ended   bool      // the writer has
 }
 
@@ -83,14 +44,22 @@ type submitFrame struct {
 	sent   time.Time
 }
 
-// stream holds one stream to its end and tells whether it has stored anything. What it
-// leaves unanswered waits again.
-func (s *Submitter) stream(ctx context.Context) (stored bool, err error) {
+// streamEnd is how a stream has ended.
+type streamEnd struct {
+	unanswered   []pending
+	stored, told bool
+	err          error // nil: it was not needed any more
+}
+
+// stream holds one stream to its end.
+func (l *lane) stream(ctx context.Context) streamEnd {
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
 	st := &submitStream{
-		s: s, conn: s.rpc.streams.SubmitStream(ctx), retire: make(chan struct{}), over: make(chan struct{}), onWay: map[uint64]*submitFrame{},
+		s: l.s, lane: l, opened: time.Now(), conn: l.rpc.SubmitStream(ctx),
+		retire: make(chan struct{}), over: make(chan struct{}), onWay: map[uint64]*submitFrame{},
 	}
+	var err error
 	var watch sync.WaitGroup
 	watch.Go(func() { st.watch(cut) })
 	watch.Go(func() {
@@ -111,13 +80,12 @@ func (s *Submitter) stream(ctx context.Context) (stored bool, err error) {
 	for _, sequence := range slices.Sorted(maps.Keys(st.onWay)) {
 		st.refused = append(st.refused, st.onWay[sequence].drafts...)
 	}
-	s.again(st.refused)
 	select {
-	case <-s.drained:
-		return st.stored, nil
+	case <-l.s.drained:
+		err = nil
 	default:
-		return st.stored, err
 	}
+	return streamEnd{unanswered: st.refused, stored: st.stored, told: st.told, err: err}
 }
 
 // write sends frames until the stream is over, or must be, or is not needed any more.
@@ -126,10 +94,15 @@ func (st *submitStream) write() {
 	linger := time.NewTimer(time.Hour)
 	defer linger.Stop()
 	lingers, lingered := false, false
+	if s.cfg.Inside && st.conn.Send(&hivev1.SubmitStreamRequest{Inside: true}) != nil {
+		return // read says why
+	}
 	req := &hivev1.SubmitStreamRequest{}
 	for {
 		select {
 		case <-st.retire:
+			return
+		case <-st.lane.left:
 			return
 		case <-st.over:
 			return
@@ -137,7 +110,7 @@ func (st *submitStream) write() {
 		}
 		f := st.frame()
 		var left bool
-		if f.drafts, left = s.take(f.drafts[:0], lingered || s.cfg.Linger < 0); len(f.drafts) > 0 {
+		if f.drafts, left = st.lane.take(f.drafts[:0], lingered || s.cfg.Linger < 0); len(f.drafts) > 0 {
 			lingers, lingered = false, false
 			if st.send(req, f) != nil {
 				return // read says why
@@ -152,9 +125,10 @@ func (st *submitStream) write() {
 		select {
 		case <-linger.C:
 			lingered = lingers
-		case <-s.wake:
+		case <-st.lane.wake:
 		case <-s.drained:
 			return
+		case <-st.lane.left:
 		case <-st.retire:
 		case <-st.over:
 		}
@@ -201,14 +175,28 @@ func (st *submitStream) read() error {
 		if err != nil {
 			return err
 		}
+		if m.GetPlaces() != nil {
+			st.placed(m.GetPlaces())
+		}
 		busy := st.answered(m)
 		if m.GetGoodbye() != nil {
 			return errDrains
 		}
 		if busy {
+			if st.lane != st.s.base {
+				st.lane.fall(nil) // nothing waits behind a stream that takes no more
+			}
 			return st.last()
 		}
 	}
+}
+
+// placed hands on where partitions are served.
+func (st *submitStream) placed(m *hivev1.Places) {
+	st.mu.Lock()
+	st.told = true
+	st.mu.Unlock()
+	st.s.placed(st.lane, m)
 }
 
 // last reads on after something was refused for now: nothing more is sent, what is on
@@ -285,9 +273,11 @@ func (st *submitStream) watch(cut context.CancelCauseFunc) {
 }
 
 // standing tells whether an answer is late, and whether all are here and no more is sent.
+// What a stream to an owner is owed first is where partitions are served.
 func (st *submitStream) standing() (late, done bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	late = st.lane != st.s.base && !st.told && time.Since(st.opened) > answerMax
 	for _, f := range st.onWay {
 		late = late || time.Since(f.sent) > answerMax
 	}

@@ -26,16 +26,23 @@ type store struct {
 	cuts, goodbyes, busy int
 	// hold, when set, keeps answers until it is closed.
 	hold chan struct{}
+	// shared, when set, is where drafts are kept: another store.
+	shared *store
 
 	mu      sync.Mutex
 	tasks   map[string]string // key → id
 	seen    map[string]int    // key → how often it came
+	places  *hivev1.Places    // what who is inside is told
+	said    chan struct{}     // closed when that changes
+	inside  int               // streams that said so
 	frames  int
 	largest int
 	streams int
 }
 
-func newStore() *store { return &store{tasks: map[string]string{}, seen: map[string]int{}} }
+func newStore() *store {
+	return &store{tasks: map[string]string{}, seen: map[string]int{}, said: make(chan struct{})}
+}
 
 func (s *store) SubmitStream(
 	_ context.Context, stream *connect.BidiStream[hivev1.SubmitStreamRequest, hivev1.SubmitStreamResponse],
@@ -60,7 +67,27 @@ func (s *store) SubmitStream(
 			}
 		}()
 	}()
-	for m := range frames {
+	var said chan struct{} // of who is inside
+	for {
+		var m *hivev1.SubmitStreamRequest
+		more, tell := true, false
+		select {
+		case m, more = <-frames:
+			tell = m.GetInside()
+		case <-said:
+			tell = true
+		}
+		if !more {
+			return nil
+		}
+		if tell {
+			var places *hivev1.Places
+			places, said = s.tell()
+			if err := stream.Send(&hivev1.SubmitStreamResponse{Places: places}); err != nil {
+				return err
+			}
+			continue
+		}
 		if oneIn(s.cuts) {
 			return s.cut()
 		}
@@ -87,7 +114,6 @@ func (s *store) SubmitStream(
 			}
 		}
 	}
-	return nil
 }
 
 func (s *store) cut() error {
@@ -97,12 +123,25 @@ func (s *store) cut() error {
 	return connect.NewError(connect.CodeUnavailable, errors.New("cut"))
 }
 
-func (s *store) keep(m *hivev1.SubmitStreamRequest) *hivev1.SubmitStreamResponse {
+// tell answers where partitions are, and what is closed when that changes.
+func (s *store) tell() (*hivev1.Places, chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.inside++
+	return s.places, s.said
+}
+
+func (s *store) keep(m *hivev1.SubmitStreamRequest) *hivev1.SubmitStreamResponse {
+	s.mu.Lock()
 	s.frames++
 	s.largest = max(s.largest, len(m.GetDrafts()))
 	busy := oneIn(s.busy)
+	s.mu.Unlock()
+	if s.shared != nil {
+		s = s.shared
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	r := &hivev1.SubmitStreamResponse{Sequence: m.GetSequence()}
 	for _, d := range m.GetDrafts() {
 		s.seen[d.GetIdempotencyKey()]++

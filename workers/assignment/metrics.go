@@ -25,7 +25,7 @@ type metrics struct {
 var milliseconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 5000}
 
 // events are in the life of tasks, as one replica sees them.
-var events = []string{"submitted", "duplicate", "refused", "started", "completed", "failed", "late_refused", "released", "lost", "expired", "archived"}
+var events = []string{"submitted", "duplicate", "refused", "forwarded", "started", "completed", "failed", "late_refused", "released", "lost", "expired", "archived"}
 
 func newMetrics(reg prometheus.Registerer, at *home.Home, keeper *placement.Keeper) *metrics {
 	m := &metrics{

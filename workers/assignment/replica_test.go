@@ -42,7 +42,7 @@ func newWorld(t testing.TB, dsn string) *world {
 	t.Helper()
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{redistest.Addr(t)}})
 	defer client.Close()
-	keys := []string{"{replicas}:seen", "{replicas}:addresses", "{replicas}:partitions"}
+	keys := []string{"{replicas}:seen", "{replicas}:addresses", "{replicas}:urls", "{replicas}:partitions"}
 	for n := range testPartitions {
 		for _, name := range []string{"owner", "log", "snap", "snap:new"} {
 			keys = append(keys, fmt.Sprintf("{p%d}:%s", n, name))

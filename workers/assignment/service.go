@@ -105,6 +105,9 @@ func (s *service) submitBatch(ctx context.Context, in []*hivev1.Draft) ([]partit
 	}
 	parts.each(func(n int, places []int, drafts []*partition.Draft) {
 		stored, err := route.Ask(ctx, s.router, n, func(ctx context.Context, o route.Owner) ([]partition.Submitted, error) {
+			if _, here := o.(route.Local); !here {
+				s.metrics.count("forwarded", len(drafts))
+			}
 			return o.Submit(ctx, drafts)
 		})
 		for i, place := range places {

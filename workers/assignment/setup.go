@@ -49,8 +49,11 @@ type Config struct {
 	// PeerListen is where other replicas ask; PeerAddress is what they are told, empty:
 	// this machine's address and the port of PeerListen.
 	PeerListen, PeerAddress, PeerToken string
-	Store                              *archive.Store
-	Segments                           *archive.Segments // nil: none
+	// InsideURL is where clients on the replicas' network are told to call this one; empty:
+	// the host of PeerAddress and the port of calls.
+	InsideURL string
+	Store     *archive.Store
+	Segments  *archive.Segments // nil: none
 }
 
 // segmentsKeep is how long hourly segments are kept.
@@ -89,6 +92,9 @@ func FromEnv(ctx context.Context, instance string) (Config, error) {
 	}
 	if c.PeerToken == "" {
 		return c, errors.New("HIVE_PEER_TOKEN_FILE is empty: name a file with a secret that all replicas share, for example /run/secrets/peer_token (openssl rand -hex 24 makes one)")
+	}
+	if c.InsideURL, err = parseInsideURL(process.String("HIVE_INSIDE_URL", "")); err != nil {
+		return c, err
 	}
 	dsn := process.String("HIVE_POSTGRES_DSN", "")
 	if dsn == "" {
@@ -144,6 +150,10 @@ func Bind(p *process.Process, c Config) error {
 			return err
 		}
 	}
+	host, _, err := net.SplitHostPort(c.PeerAddress)
+	if err != nil {
+		return fmt.Errorf("HIVE_PEER_ADDRESS is %q: want a host and a port, for example 10.231.2.1:8091", c.PeerAddress)
+	}
 	s := &service{
 		name: p.Config().Instance + "#" + uuid.NewString()[:8], lease: c.Limits.Lease, archive: c.Store, log: p.Log,
 		full: &fullness{}, draining: make(chan struct{}), sessions: map[string]*agentStream{},
@@ -179,7 +189,17 @@ func Bind(p *process.Process, c Config) error {
 
 	peers := &peerPort{listener: listener, handler: (&peer.Server{Local: s.keeper.Local, Leave: s.detachHere}).Handler(c.PeerToken), log: p.Log}
 	p.Go("peers", peers.run)
-	p.Go("partitions", s.keeper.Run)
+	p.Go("partitions", func(ctx context.Context) error {
+		url := c.InsideURL
+		if url == "" {
+			addr, err := p.Addr(ctx)
+			if err != nil {
+				return err
+			}
+			url = insideURL(addr, host, p.Config().TLSCert != "")
+		}
+		return s.keeper.Run(ctx, url)
+	})
 	p.Go("home", s.home.Run)
 	p.Go("place", s.watchPlace)
 	p.Go("fullness", func(ctx context.Context) error { return s.full.watch(ctx, c.Redis) })

@@ -23,22 +23,30 @@ func (s *service) submitStream(ctx context.Context, receive func() (*hivev1.Subm
 	}
 	defer s.open.Done()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var mu sync.Mutex
 	var broken error
-	var underWay sync.WaitGroup
+	reply := func(m *hivev1.SubmitStreamResponse) {
+		mu.Lock()
+		defer mu.Unlock()
+		if broken == nil {
+			if broken = send(m); broken != nil {
+				cancel()
+			}
+		}
+	}
+	var underWay, telling sync.WaitGroup
+	hush := func() {
+		cancel()
+		telling.Wait()
+	}
+	defer hush()
+	inside := false
 	answer := func(m *hivev1.SubmitStreamRequest) {
 		outcomes, err := s.submitBatch(ctx, m.GetDrafts())
 		if err != nil {
 			outcomes = refusedWhole(len(m.GetDrafts()), err)
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if broken == nil {
-			if broken = send(&hivev1.SubmitStreamResponse{Sequence: m.GetSequence(), Outcomes: outcomesToProto(outcomes)}); broken != nil {
-				cancel()
-			}
-		}
+		reply(&hivev1.SubmitStreamResponse{Sequence: m.GetSequence(), Outcomes: outcomesToProto(outcomes)})
 	}
 	frames := make(chan *hivev1.SubmitStreamRequest)
 	over := make(chan error, 1)
@@ -61,6 +69,13 @@ func (s *service) submitStream(ctx context.Context, receive func() (*hivev1.Subm
 	for {
 		select {
 		case m := <-frames:
+			if m.GetInside() && !inside {
+				inside = true
+				telling.Go(func() { s.tellPlaces(ctx, reply) })
+			}
+			if m.GetInside() && len(m.GetDrafts()) == 0 {
+				continue // it has said all that it has to say
+			}
 			slots <- struct{}{}
 			underWay.Go(func() {
 				answer(m)
@@ -69,12 +84,14 @@ func (s *service) submitStream(ctx context.Context, receive func() (*hivev1.Subm
 			continue
 		case err := <-over:
 			underWay.Wait()
+			hush()
 			if errors.Is(err, io.EOF) {
 				return broken
 			}
 			return errors.Join(broken, err)
 		case <-s.draining:
 			underWay.Wait()
+			hush() // the goodbye is the last frame
 			if broken != nil {
 				return broken
 			}

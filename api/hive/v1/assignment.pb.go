@@ -143,7 +143,7 @@ func (x Goodbye_Reason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Goodbye_Reason.Descriptor instead.
 func (Goodbye_Reason) EnumDescriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{31, 0}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // Draft is a task as its submitter writes it.
@@ -707,7 +707,11 @@ type SubmitStreamRequest struct {
 	// Names the frame in its answer; the client's own count.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// 1 to 500.
-	Drafts        []*Draft `protobuf:"bytes,2,rep,name=drafts,proto3" json:"drafts,omitempty"`
+	Drafts []*Draft `protobuf:"bytes,2,rep,name=drafts,proto3" json:"drafts,omitempty"`
+	// On the first frame: the client is on the replicas' own network and wants to be told
+	// where each partition is served. That frame may be without drafts, and has no answer
+	// of its own then.
+	Inside        bool `protobuf:"varint,3,opt,name=inside,proto3" json:"inside,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -756,6 +760,13 @@ func (x *SubmitStreamRequest) GetDrafts() []*Draft {
 	return nil
 }
 
+func (x *SubmitStreamRequest) GetInside() bool {
+	if x != nil {
+		return x.Inside
+	}
+	return false
+}
+
 // SubmitStreamResponse answers one batch. It is sent when what was stored is durable.
 type SubmitStreamResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -764,7 +775,10 @@ type SubmitStreamResponse struct {
 	// is refused with "unavailable": send it again with the same key.
 	Outcomes []*SubmitOutcome `protobuf:"bytes,2,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
 	// Set on the last frame of a stream that the server ends: open another.
-	Goodbye       *Goodbye `protobuf:"bytes,3,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	Goodbye *Goodbye `protobuf:"bytes,3,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	// For a client that is inside, and no other: on a frame of its own with sequence 0, soon
+	// after the first one up and again whenever an owner has changed.
+	Places        *Places `protobuf:"bytes,4,opt,name=places,proto3" json:"places,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -820,6 +834,124 @@ func (x *SubmitStreamResponse) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *SubmitStreamResponse) GetPlaces() *Places {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+// Places says where each partition is served, as far as the replica knows. A hint:
+// drafts that are sent there are not sent on, and any other replica takes them too.
+type Places struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many there are. A queue is in partition FNV-1a (32 bits) of its name, modulo this.
+	Partitions uint32 `protobuf:"varint,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// Replicas that own some. The owner of a partition that none of them has is not known.
+	At            []*Place `protobuf:"bytes,2,rep,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Places) Reset() {
+	*x = Places{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Places) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Places) ProtoMessage() {}
+
+func (x *Places) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Places.ProtoReflect.Descriptor instead.
+func (*Places) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Places) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *Places) GetAt() []*Place {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+// Place is one replica.
+type Place struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it serves this service, such as "http://10.231.16.7:8081".
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// From 0.
+	Partitions    []uint32 `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_hive_v1_assignment_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_assignment_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Place.ProtoReflect.Descriptor instead.
+func (*Place) Descriptor() ([]byte, []int) {
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Place) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Place) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
 type CancelRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -829,7 +961,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[9]
+	mi := &file_hive_v1_assignment_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +973,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[9]
+	mi := &file_hive_v1_assignment_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +986,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{9}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -873,7 +1005,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[10]
+	mi := &file_hive_v1_assignment_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1017,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[10]
+	mi := &file_hive_v1_assignment_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1030,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{10}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CancelResponse) GetTask() *Task {
@@ -917,7 +1049,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[11]
+	mi := &file_hive_v1_assignment_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1061,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[11]
+	mi := &file_hive_v1_assignment_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1074,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{11}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExplainRequest) GetId() string {
@@ -962,7 +1094,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[12]
+	mi := &file_hive_v1_assignment_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1106,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[12]
+	mi := &file_hive_v1_assignment_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1119,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{12}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExplainResponse) GetText() string {
@@ -1020,7 +1152,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[13]
+	mi := &file_hive_v1_assignment_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1032,7 +1164,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[13]
+	mi := &file_hive_v1_assignment_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1045,7 +1177,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{13}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListTasksRequest) GetQueue() string {
@@ -1088,7 +1220,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[14]
+	mi := &file_hive_v1_assignment_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1100,7 +1232,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[14]
+	mi := &file_hive_v1_assignment_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1113,7 +1245,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{14}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1139,7 +1271,7 @@ type RedriveRequest struct {
 
 func (x *RedriveRequest) Reset() {
 	*x = RedriveRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[15]
+	mi := &file_hive_v1_assignment_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1283,7 @@ func (x *RedriveRequest) String() string {
 func (*RedriveRequest) ProtoMessage() {}
 
 func (x *RedriveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[15]
+	mi := &file_hive_v1_assignment_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1296,7 @@ func (x *RedriveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveRequest.ProtoReflect.Descriptor instead.
 func (*RedriveRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{15}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RedriveRequest) GetId() string {
@@ -1183,7 +1315,7 @@ type RedriveResponse struct {
 
 func (x *RedriveResponse) Reset() {
 	*x = RedriveResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[16]
+	mi := &file_hive_v1_assignment_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1327,7 @@ func (x *RedriveResponse) String() string {
 func (*RedriveResponse) ProtoMessage() {}
 
 func (x *RedriveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[16]
+	mi := &file_hive_v1_assignment_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1340,7 @@ func (x *RedriveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedriveResponse.ProtoReflect.Descriptor instead.
 func (*RedriveResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{16}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RedriveResponse) GetTask() *Task {
@@ -1236,7 +1368,7 @@ type WorkRequest struct {
 
 func (x *WorkRequest) Reset() {
 	*x = WorkRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[17]
+	mi := &file_hive_v1_assignment_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1380,7 @@ func (x *WorkRequest) String() string {
 func (*WorkRequest) ProtoMessage() {}
 
 func (x *WorkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[17]
+	mi := &file_hive_v1_assignment_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1393,7 @@ func (x *WorkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkRequest.ProtoReflect.Descriptor instead.
 func (*WorkRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{17}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WorkRequest) GetAttach() []*AttachRequest {
@@ -1319,7 +1451,7 @@ type WorkResponse struct {
 
 func (x *WorkResponse) Reset() {
 	*x = WorkResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[18]
+	mi := &file_hive_v1_assignment_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1463,7 @@ func (x *WorkResponse) String() string {
 func (*WorkResponse) ProtoMessage() {}
 
 func (x *WorkResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[18]
+	mi := &file_hive_v1_assignment_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1476,7 @@ func (x *WorkResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkResponse.ProtoReflect.Descriptor instead.
 func (*WorkResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{18}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WorkResponse) GetLease() *durationpb.Duration {
@@ -1410,7 +1542,7 @@ type AgentAttached struct {
 
 func (x *AgentAttached) Reset() {
 	*x = AgentAttached{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[19]
+	mi := &file_hive_v1_assignment_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1554,7 @@ func (x *AgentAttached) String() string {
 func (*AgentAttached) ProtoMessage() {}
 
 func (x *AgentAttached) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[19]
+	mi := &file_hive_v1_assignment_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1567,7 @@ func (x *AgentAttached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentAttached.ProtoReflect.Descriptor instead.
 func (*AgentAttached) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{19}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *AgentAttached) GetAgentId() string {
@@ -1477,7 +1609,7 @@ type AgentAssignments struct {
 
 func (x *AgentAssignments) Reset() {
 	*x = AgentAssignments{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[20]
+	mi := &file_hive_v1_assignment_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1621,7 @@ func (x *AgentAssignments) String() string {
 func (*AgentAssignments) ProtoMessage() {}
 
 func (x *AgentAssignments) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[20]
+	mi := &file_hive_v1_assignment_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1634,7 @@ func (x *AgentAssignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentAssignments.ProtoReflect.Descriptor instead.
 func (*AgentAssignments) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{20}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AgentAssignments) GetAgentId() string {
@@ -1530,7 +1662,7 @@ type AgentLost struct {
 
 func (x *AgentLost) Reset() {
 	*x = AgentLost{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[21]
+	mi := &file_hive_v1_assignment_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1674,7 @@ func (x *AgentLost) String() string {
 func (*AgentLost) ProtoMessage() {}
 
 func (x *AgentLost) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[21]
+	mi := &file_hive_v1_assignment_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1687,7 @@ func (x *AgentLost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentLost.ProtoReflect.Descriptor instead.
 func (*AgentLost) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{21}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AgentLost) GetAgentId() string {
@@ -1587,7 +1719,7 @@ type Reported struct {
 
 func (x *Reported) Reset() {
 	*x = Reported{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[22]
+	mi := &file_hive_v1_assignment_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1731,7 @@ func (x *Reported) String() string {
 func (*Reported) ProtoMessage() {}
 
 func (x *Reported) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[22]
+	mi := &file_hive_v1_assignment_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1744,7 @@ func (x *Reported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reported.ProtoReflect.Descriptor instead.
 func (*Reported) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{22}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Reported) GetAgentId() string {
@@ -1661,7 +1793,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[23]
+	mi := &file_hive_v1_assignment_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1673,7 +1805,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[23]
+	mi := &file_hive_v1_assignment_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1686,7 +1818,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{23}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -1712,7 +1844,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[24]
+	mi := &file_hive_v1_assignment_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1856,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[24]
+	mi := &file_hive_v1_assignment_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1869,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{24}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
@@ -1758,7 +1890,7 @@ type Execution struct {
 
 func (x *Execution) Reset() {
 	*x = Execution{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[25]
+	mi := &file_hive_v1_assignment_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1902,7 @@ func (x *Execution) String() string {
 func (*Execution) ProtoMessage() {}
 
 func (x *Execution) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[25]
+	mi := &file_hive_v1_assignment_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1915,7 @@ func (x *Execution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Execution.ProtoReflect.Descriptor instead.
 func (*Execution) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{25}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Execution) GetTaskId() string {
@@ -1817,7 +1949,7 @@ type AttachRequest struct {
 
 func (x *AttachRequest) Reset() {
 	*x = AttachRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[26]
+	mi := &file_hive_v1_assignment_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1961,7 @@ func (x *AttachRequest) String() string {
 func (*AttachRequest) ProtoMessage() {}
 
 func (x *AttachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[26]
+	mi := &file_hive_v1_assignment_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1974,7 @@ func (x *AttachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachRequest.ProtoReflect.Descriptor instead.
 func (*AttachRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{26}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AttachRequest) GetAgentId() string {
@@ -1896,7 +2028,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[27]
+	mi := &file_hive_v1_assignment_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2040,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[27]
+	mi := &file_hive_v1_assignment_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2053,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{27}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AttachResponse) GetEvent() isAttachResponse_Event {
@@ -2010,7 +2142,7 @@ type Attached struct {
 
 func (x *Attached) Reset() {
 	*x = Attached{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[28]
+	mi := &file_hive_v1_assignment_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2154,7 @@ func (x *Attached) String() string {
 func (*Attached) ProtoMessage() {}
 
 func (x *Attached) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[28]
+	mi := &file_hive_v1_assignment_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2167,7 @@ func (x *Attached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attached.ProtoReflect.Descriptor instead.
 func (*Attached) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{28}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Attached) GetSession() string {
@@ -2074,7 +2206,7 @@ type Assignment struct {
 
 func (x *Assignment) Reset() {
 	*x = Assignment{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[29]
+	mi := &file_hive_v1_assignment_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2218,7 @@ func (x *Assignment) String() string {
 func (*Assignment) ProtoMessage() {}
 
 func (x *Assignment) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[29]
+	mi := &file_hive_v1_assignment_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2231,7 @@ func (x *Assignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignment.ProtoReflect.Descriptor instead.
 func (*Assignment) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{29}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Assignment) GetExecution() *Execution {
@@ -2153,7 +2285,7 @@ type KeepAlive struct {
 
 func (x *KeepAlive) Reset() {
 	*x = KeepAlive{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[30]
+	mi := &file_hive_v1_assignment_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2297,7 @@ func (x *KeepAlive) String() string {
 func (*KeepAlive) ProtoMessage() {}
 
 func (x *KeepAlive) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[30]
+	mi := &file_hive_v1_assignment_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2310,7 @@ func (x *KeepAlive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepAlive.ProtoReflect.Descriptor instead.
 func (*KeepAlive) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{30}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{32}
 }
 
 // Goodbye is the last frame of an orderly end.
@@ -2191,7 +2323,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[31]
+	mi := &file_hive_v1_assignment_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2203,7 +2335,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[31]
+	mi := &file_hive_v1_assignment_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2216,7 +2348,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{31}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Goodbye) GetReason() Goodbye_Reason {
@@ -2236,7 +2368,7 @@ type DetachRequest struct {
 
 func (x *DetachRequest) Reset() {
 	*x = DetachRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[32]
+	mi := &file_hive_v1_assignment_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2380,7 @@ func (x *DetachRequest) String() string {
 func (*DetachRequest) ProtoMessage() {}
 
 func (x *DetachRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[32]
+	mi := &file_hive_v1_assignment_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2393,7 @@ func (x *DetachRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachRequest.ProtoReflect.Descriptor instead.
 func (*DetachRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{32}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DetachRequest) GetAgentId() string {
@@ -2286,7 +2418,7 @@ type DetachResponse struct {
 
 func (x *DetachResponse) Reset() {
 	*x = DetachResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[33]
+	mi := &file_hive_v1_assignment_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2430,7 @@ func (x *DetachResponse) String() string {
 func (*DetachResponse) ProtoMessage() {}
 
 func (x *DetachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[33]
+	mi := &file_hive_v1_assignment_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2443,7 @@ func (x *DetachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachResponse.ProtoReflect.Descriptor instead.
 func (*DetachResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{33}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{35}
 }
 
 type HeartbeatRequest struct {
@@ -2324,7 +2456,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[34]
+	mi := &file_hive_v1_assignment_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2468,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[34]
+	mi := &file_hive_v1_assignment_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2481,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{34}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HeartbeatRequest) GetAgentId() string {
@@ -2376,7 +2508,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[35]
+	mi := &file_hive_v1_assignment_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2520,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[35]
+	mi := &file_hive_v1_assignment_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2533,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{35}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *HeartbeatResponse) GetLost() []*Execution {
@@ -2427,7 +2559,7 @@ type CompleteRequest struct {
 
 func (x *CompleteRequest) Reset() {
 	*x = CompleteRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[36]
+	mi := &file_hive_v1_assignment_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2439,7 +2571,7 @@ func (x *CompleteRequest) String() string {
 func (*CompleteRequest) ProtoMessage() {}
 
 func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[36]
+	mi := &file_hive_v1_assignment_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2452,7 +2584,7 @@ func (x *CompleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteRequest.ProtoReflect.Descriptor instead.
 func (*CompleteRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{36}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CompleteRequest) GetAgentId() string {
@@ -2505,7 +2637,7 @@ type CompleteResponse struct {
 
 func (x *CompleteResponse) Reset() {
 	*x = CompleteResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[37]
+	mi := &file_hive_v1_assignment_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2517,7 +2649,7 @@ func (x *CompleteResponse) String() string {
 func (*CompleteResponse) ProtoMessage() {}
 
 func (x *CompleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[37]
+	mi := &file_hive_v1_assignment_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2530,7 +2662,7 @@ func (x *CompleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompleteResponse.ProtoReflect.Descriptor instead.
 func (*CompleteResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{37}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CompleteResponse) GetAccepted() bool {
@@ -2571,7 +2703,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[38]
+	mi := &file_hive_v1_assignment_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2715,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[38]
+	mi := &file_hive_v1_assignment_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2728,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{38}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ReleaseRequest) GetAgentId() string {
@@ -2622,7 +2754,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[39]
+	mi := &file_hive_v1_assignment_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2634,7 +2766,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[39]
+	mi := &file_hive_v1_assignment_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2647,7 +2779,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{39}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReleaseResponse) GetReleased() uint32 {
@@ -2665,7 +2797,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[40]
+	mi := &file_hive_v1_assignment_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +2809,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[40]
+	mi := &file_hive_v1_assignment_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +2822,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{40}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{42}
 }
 
 type ListAgentsResponse struct {
@@ -2702,7 +2834,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[41]
+	mi := &file_hive_v1_assignment_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2846,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[41]
+	mi := &file_hive_v1_assignment_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2859,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{41}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*Agent {
@@ -2754,7 +2886,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[42]
+	mi := &file_hive_v1_assignment_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2898,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[42]
+	mi := &file_hive_v1_assignment_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +2911,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{42}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Agent) GetId() string {
@@ -2841,7 +2973,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[43]
+	mi := &file_hive_v1_assignment_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +2985,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[43]
+	mi := &file_hive_v1_assignment_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +2998,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{43}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StatsRequest) GetQueue() string {
@@ -2888,7 +3020,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[44]
+	mi := &file_hive_v1_assignment_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +3032,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[44]
+	mi := &file_hive_v1_assignment_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +3045,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{44}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StatsResponse) GetTotal() *QueueStats {
@@ -2971,7 +3103,7 @@ type QueueStats struct {
 
 func (x *QueueStats) Reset() {
 	*x = QueueStats{}
-	mi := &file_hive_v1_assignment_proto_msgTypes[45]
+	mi := &file_hive_v1_assignment_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3115,7 @@ func (x *QueueStats) String() string {
 func (*QueueStats) ProtoMessage() {}
 
 func (x *QueueStats) ProtoReflect() protoreflect.Message {
-	mi := &file_hive_v1_assignment_proto_msgTypes[45]
+	mi := &file_hive_v1_assignment_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3128,7 @@ func (x *QueueStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStats.ProtoReflect.Descriptor instead.
 func (*QueueStats) Descriptor() ([]byte, []int) {
-	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{45}
+	return file_hive_v1_assignment_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *QueueStats) GetQueue() string {
@@ -3167,14 +3299,26 @@ const file_hive_v1_assignment_proto_rawDesc = "" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1c\n" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12\x18\n" +
 	"\arefused\x18\x03 \x01(\tR\arefused\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"Y\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"q\n" +
 	"\x13SubmitStreamRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12&\n" +
-	"\x06drafts\x18\x02 \x03(\v2\x0e.hive.v1.DraftR\x06drafts\"\x92\x01\n" +
+	"\x06drafts\x18\x02 \x03(\v2\x0e.hive.v1.DraftR\x06drafts\x12\x16\n" +
+	"\x06inside\x18\x03 \x01(\bR\x06inside\"\xbb\x01\n" +
 	"\x14SubmitStreamResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x122\n" +
 	"\boutcomes\x18\x02 \x03(\v2\x16.hive.v1.SubmitOutcomeR\boutcomes\x12*\n" +
-	"\agoodbye\x18\x03 \x01(\v2\x10.hive.v1.GoodbyeR\agoodbye\"\x1f\n" +
+	"\agoodbye\x18\x03 \x01(\v2\x10.hive.v1.GoodbyeR\agoodbye\x12'\n" +
+	"\x06places\x18\x04 \x01(\v2\x0f.hive.v1.PlacesR\x06places\"H\n" +
+	"\x06Places\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x01 \x01(\rR\n" +
+	"partitions\x12\x1e\n" +
+	"\x02at\x18\x02 \x03(\v2\x0e.hive.v1.PlaceR\x02at\"9\n" +
+	"\x05Place\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x03(\rR\n" +
+	"partitions\"\x1f\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"3\n" +
 	"\x0eCancelResponse\x12!\n" +
@@ -3383,7 +3527,7 @@ func file_hive_v1_assignment_proto_rawDescGZIP() []byte {
 }
 
 var file_hive_v1_assignment_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_hive_v1_assignment_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_hive_v1_assignment_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_hive_v1_assignment_proto_goTypes = []any{
 	(TaskState)(0),                // 0: hive.v1.TaskState
 	(Goodbye_Reason)(0),           // 1: hive.v1.Goodbye.Reason
@@ -3396,142 +3540,146 @@ var file_hive_v1_assignment_proto_goTypes = []any{
 	(*SubmitOutcome)(nil),         // 8: hive.v1.SubmitOutcome
 	(*SubmitStreamRequest)(nil),   // 9: hive.v1.SubmitStreamRequest
 	(*SubmitStreamResponse)(nil),  // 10: hive.v1.SubmitStreamResponse
-	(*CancelRequest)(nil),         // 11: hive.v1.CancelRequest
-	(*CancelResponse)(nil),        // 12: hive.v1.CancelResponse
-	(*ExplainRequest)(nil),        // 13: hive.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 14: hive.v1.ExplainResponse
-	(*ListTasksRequest)(nil),      // 15: hive.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),     // 16: hive.v1.ListTasksResponse
-	(*RedriveRequest)(nil),        // 17: hive.v1.RedriveRequest
-	(*RedriveResponse)(nil),       // 18: hive.v1.RedriveResponse
-	(*WorkRequest)(nil),           // 19: hive.v1.WorkRequest
-	(*WorkResponse)(nil),          // 20: hive.v1.WorkResponse
-	(*AgentAttached)(nil),         // 21: hive.v1.AgentAttached
-	(*AgentAssignments)(nil),      // 22: hive.v1.AgentAssignments
-	(*AgentLost)(nil),             // 23: hive.v1.AgentLost
-	(*Reported)(nil),              // 24: hive.v1.Reported
-	(*GetTaskRequest)(nil),        // 25: hive.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),       // 26: hive.v1.GetTaskResponse
-	(*Execution)(nil),             // 27: hive.v1.Execution
-	(*AttachRequest)(nil),         // 28: hive.v1.AttachRequest
-	(*AttachResponse)(nil),        // 29: hive.v1.AttachResponse
-	(*Attached)(nil),              // 30: hive.v1.Attached
-	(*Assignment)(nil),            // 31: hive.v1.Assignment
-	(*KeepAlive)(nil),             // 32: hive.v1.KeepAlive
-	(*Goodbye)(nil),               // 33: hive.v1.Goodbye
-	(*DetachRequest)(nil),         // 34: hive.v1.DetachRequest
-	(*DetachResponse)(nil),        // 35: hive.v1.DetachResponse
-	(*HeartbeatRequest)(nil),      // 36: hive.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),     // 37: hive.v1.HeartbeatResponse
-	(*CompleteRequest)(nil),       // 38: hive.v1.CompleteRequest
-	(*CompleteResponse)(nil),      // 39: hive.v1.CompleteResponse
-	(*ReleaseRequest)(nil),        // 40: hive.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),       // 41: hive.v1.ReleaseResponse
-	(*ListAgentsRequest)(nil),     // 42: hive.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),    // 43: hive.v1.ListAgentsResponse
-	(*Agent)(nil),                 // 44: hive.v1.Agent
-	(*StatsRequest)(nil),          // 45: hive.v1.StatsRequest
-	(*StatsResponse)(nil),         // 46: hive.v1.StatsResponse
-	(*QueueStats)(nil),            // 47: hive.v1.QueueStats
-	nil,                           // 48: hive.v1.AttachRequest.LabelsEntry
-	nil,                           // 49: hive.v1.Agent.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 50: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 51: google.protobuf.Duration
+	(*Places)(nil),                // 11: hive.v1.Places
+	(*Place)(nil),                 // 12: hive.v1.Place
+	(*CancelRequest)(nil),         // 13: hive.v1.CancelRequest
+	(*CancelResponse)(nil),        // 14: hive.v1.CancelResponse
+	(*ExplainRequest)(nil),        // 15: hive.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 16: hive.v1.ExplainResponse
+	(*ListTasksRequest)(nil),      // 17: hive.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),     // 18: hive.v1.ListTasksResponse
+	(*RedriveRequest)(nil),        // 19: hive.v1.RedriveRequest
+	(*RedriveResponse)(nil),       // 20: hive.v1.RedriveResponse
+	(*WorkRequest)(nil),           // 21: hive.v1.WorkRequest
+	(*WorkResponse)(nil),          // 22: hive.v1.WorkResponse
+	(*AgentAttached)(nil),         // 23: hive.v1.AgentAttached
+	(*AgentAssignments)(nil),      // 24: hive.v1.AgentAssignments
+	(*AgentLost)(nil),             // 25: hive.v1.AgentLost
+	(*Reported)(nil),              // 26: hive.v1.Reported
+	(*GetTaskRequest)(nil),        // 27: hive.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),       // 28: hive.v1.GetTaskResponse
+	(*Execution)(nil),             // 29: hive.v1.Execution
+	(*AttachRequest)(nil),         // 30: hive.v1.AttachRequest
+	(*AttachResponse)(nil),        // 31: hive.v1.AttachResponse
+	(*Attached)(nil),              // 32: hive.v1.Attached
+	(*Assignment)(nil),            // 33: hive.v1.Assignment
+	(*KeepAlive)(nil),             // 34: hive.v1.KeepAlive
+	(*Goodbye)(nil),               // 35: hive.v1.Goodbye
+	(*DetachRequest)(nil),         // 36: hive.v1.DetachRequest
+	(*DetachResponse)(nil),        // 37: hive.v1.DetachResponse
+	(*HeartbeatRequest)(nil),      // 38: hive.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),     // 39: hive.v1.HeartbeatResponse
+	(*CompleteRequest)(nil),       // 40: hive.v1.CompleteRequest
+	(*CompleteResponse)(nil),      // 41: hive.v1.CompleteResponse
+	(*ReleaseRequest)(nil),        // 42: hive.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 43: hive.v1.ReleaseResponse
+	(*ListAgentsRequest)(nil),     // 44: hive.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),    // 45: hive.v1.ListAgentsResponse
+	(*Agent)(nil),                 // 46: hive.v1.Agent
+	(*StatsRequest)(nil),          // 47: hive.v1.StatsRequest
+	(*StatsResponse)(nil),         // 48: hive.v1.StatsResponse
+	(*QueueStats)(nil),            // 49: hive.v1.QueueStats
+	nil,                           // 50: hive.v1.AttachRequest.LabelsEntry
+	nil,                           // 51: hive.v1.Agent.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
 }
 var file_hive_v1_assignment_proto_depIdxs = []int32{
-	50, // 0: hive.v1.Draft.deadline:type_name -> google.protobuf.Timestamp
-	50, // 1: hive.v1.Task.deadline:type_name -> google.protobuf.Timestamp
+	52, // 0: hive.v1.Draft.deadline:type_name -> google.protobuf.Timestamp
+	52, // 1: hive.v1.Task.deadline:type_name -> google.protobuf.Timestamp
 	0,  // 2: hive.v1.Task.state:type_name -> hive.v1.TaskState
-	50, // 3: hive.v1.Task.submitted_at:type_name -> google.protobuf.Timestamp
-	50, // 4: hive.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	50, // 5: hive.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
+	52, // 3: hive.v1.Task.submitted_at:type_name -> google.protobuf.Timestamp
+	52, // 4: hive.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	52, // 5: hive.v1.Task.finished_at:type_name -> google.protobuf.Timestamp
 	2,  // 6: hive.v1.SubmitRequest.draft:type_name -> hive.v1.Draft
 	3,  // 7: hive.v1.SubmitResponse.task:type_name -> hive.v1.Task
 	2,  // 8: hive.v1.SubmitBatchRequest.drafts:type_name -> hive.v1.Draft
 	8,  // 9: hive.v1.SubmitBatchResponse.outcomes:type_name -> hive.v1.SubmitOutcome
 	2,  // 10: hive.v1.SubmitStreamRequest.drafts:type_name -> hive.v1.Draft
 	8,  // 11: hive.v1.SubmitStreamResponse.outcomes:type_name -> hive.v1.SubmitOutcome
-	33, // 12: hive.v1.SubmitStreamResponse.goodbye:type_name -> hive.v1.Goodbye
-	3,  // 13: hive.v1.CancelResponse.task:type_name -> hive.v1.Task
-	0,  // 14: hive.v1.ExplainResponse.state:type_name -> hive.v1.TaskState
-	0,  // 15: hive.v1.ListTasksRequest.state:type_name -> hive.v1.TaskState
-	3,  // 16: hive.v1.ListTasksResponse.tasks:type_name -> hive.v1.Task
-	3,  // 17: hive.v1.RedriveResponse.task:type_name -> hive.v1.Task
-	28, // 18: hive.v1.WorkRequest.attach:type_name -> hive.v1.AttachRequest
-	36, // 19: hive.v1.WorkRequest.heartbeats:type_name -> hive.v1.HeartbeatRequest
-	38, // 20: hive.v1.WorkRequest.results:type_name -> hive.v1.CompleteRequest
-	40, // 21: hive.v1.WorkRequest.releases:type_name -> hive.v1.ReleaseRequest
-	51, // 22: hive.v1.WorkResponse.lease:type_name -> google.protobuf.Duration
-	21, // 23: hive.v1.WorkResponse.attached:type_name -> hive.v1.AgentAttached
-	22, // 24: hive.v1.WorkResponse.assignments:type_name -> hive.v1.AgentAssignments
-	24, // 25: hive.v1.WorkResponse.reported:type_name -> hive.v1.Reported
-	23, // 26: hive.v1.WorkResponse.lost:type_name -> hive.v1.AgentLost
-	33, // 27: hive.v1.WorkResponse.goodbye:type_name -> hive.v1.Goodbye
-	27, // 28: hive.v1.AgentAttached.lost:type_name -> hive.v1.Execution
-	31, // 29: hive.v1.AgentAssignments.assignments:type_name -> hive.v1.Assignment
-	27, // 30: hive.v1.AgentLost.lost:type_name -> hive.v1.Execution
-	27, // 31: hive.v1.Reported.execution:type_name -> hive.v1.Execution
-	39, // 32: hive.v1.Reported.outcome:type_name -> hive.v1.CompleteResponse
-	51, // 33: hive.v1.GetTaskRequest.wait:type_name -> google.protobuf.Duration
-	3,  // 34: hive.v1.GetTaskResponse.task:type_name -> hive.v1.Task
-	48, // 35: hive.v1.AttachRequest.labels:type_name -> hive.v1.AttachRequest.LabelsEntry
-	27, // 36: hive.v1.AttachRequest.held:type_name -> hive.v1.Execution
-	30, // 37: hive.v1.AttachResponse.attached:type_name -> hive.v1.Attached
-	31, // 38: hive.v1.AttachResponse.assignment:type_name -> hive.v1.Assignment
-	32, // 39: hive.v1.AttachResponse.keep_alive:type_name -> hive.v1.KeepAlive
-	33, // 40: hive.v1.AttachResponse.goodbye:type_name -> hive.v1.Goodbye
-	51, // 41: hive.v1.Attached.lease:type_name -> google.protobuf.Duration
-	27, // 42: hive.v1.Attached.lost:type_name -> hive.v1.Execution
-	27, // 43: hive.v1.Assignment.execution:type_name -> hive.v1.Execution
-	50, // 44: hive.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
-	1,  // 45: hive.v1.Goodbye.reason:type_name -> hive.v1.Goodbye.Reason
-	27, // 46: hive.v1.HeartbeatRequest.held:type_name -> hive.v1.Execution
-	27, // 47: hive.v1.HeartbeatResponse.lost:type_name -> hive.v1.Execution
-	27, // 48: hive.v1.CompleteRequest.execution:type_name -> hive.v1.Execution
-	0,  // 49: hive.v1.CompleteResponse.state:type_name -> hive.v1.TaskState
-	27, // 50: hive.v1.ReleaseRequest.executions:type_name -> hive.v1.Execution
-	44, // 51: hive.v1.ListAgentsResponse.agents:type_name -> hive.v1.Agent
-	50, // 52: hive.v1.Agent.seen_at:type_name -> google.protobuf.Timestamp
-	49, // 53: hive.v1.Agent.labels:type_name -> hive.v1.Agent.LabelsEntry
-	47, // 54: hive.v1.StatsResponse.total:type_name -> hive.v1.QueueStats
-	47, // 55: hive.v1.StatsResponse.queues:type_name -> hive.v1.QueueStats
-	4,  // 56: hive.v1.AssignmentService.Submit:input_type -> hive.v1.SubmitRequest
-	6,  // 57: hive.v1.AssignmentService.SubmitBatch:input_type -> hive.v1.SubmitBatchRequest
-	9,  // 58: hive.v1.AssignmentService.SubmitStream:input_type -> hive.v1.SubmitStreamRequest
-	25, // 59: hive.v1.AssignmentService.GetTask:input_type -> hive.v1.GetTaskRequest
-	11, // 60: hive.v1.AssignmentService.Cancel:input_type -> hive.v1.CancelRequest
-	13, // 61: hive.v1.AssignmentService.Explain:input_type -> hive.v1.ExplainRequest
-	15, // 62: hive.v1.AssignmentService.ListTasks:input_type -> hive.v1.ListTasksRequest
-	17, // 63: hive.v1.AssignmentService.Redrive:input_type -> hive.v1.RedriveRequest
-	19, // 64: hive.v1.AssignmentService.Work:input_type -> hive.v1.WorkRequest
-	28, // 65: hive.v1.AssignmentService.Attach:input_type -> hive.v1.AttachRequest
-	34, // 66: hive.v1.AssignmentService.Detach:input_type -> hive.v1.DetachRequest
-	36, // 67: hive.v1.AssignmentService.Heartbeat:input_type -> hive.v1.HeartbeatRequest
-	38, // 68: hive.v1.AssignmentService.Complete:input_type -> hive.v1.CompleteRequest
-	40, // 69: hive.v1.AssignmentService.Release:input_type -> hive.v1.ReleaseRequest
-	42, // 70: hive.v1.AssignmentService.ListAgents:input_type -> hive.v1.ListAgentsRequest
-	45, // 71: hive.v1.AssignmentService.Stats:input_type -> hive.v1.StatsRequest
-	5,  // 72: hive.v1.AssignmentService.Submit:output_type -> hive.v1.SubmitResponse
-	7,  // 73: hive.v1.AssignmentService.SubmitBatch:output_type -> hive.v1.SubmitBatchResponse
-	10, // 74: hive.v1.AssignmentService.SubmitStream:output_type -> hive.v1.SubmitStreamResponse
-	26, // 75: hive.v1.AssignmentService.GetTask:output_type -> hive.v1.GetTaskResponse
-	12, // 76: hive.v1.AssignmentService.Cancel:output_type -> hive.v1.CancelResponse
-	14, // 77: hive.v1.AssignmentService.Explain:output_type -> hive.v1.ExplainResponse
-	16, // 78: hive.v1.AssignmentService.ListTasks:output_type -> hive.v1.ListTasksResponse
-	18, // 79: hive.v1.AssignmentService.Redrive:output_type -> hive.v1.RedriveResponse
-	20, // 80: hive.v1.AssignmentService.Work:output_type -> hive.v1.WorkResponse
-	29, // 81: hive.v1.AssignmentService.Attach:output_type -> hive.v1.AttachResponse
-	35, // 82: hive.v1.AssignmentService.Detach:output_type -> hive.v1.DetachResponse
-	37, // 83: hive.v1.AssignmentService.Heartbeat:output_type -> hive.v1.HeartbeatResponse
-	39, // 84: hive.v1.AssignmentService.Complete:output_type -> hive.v1.CompleteResponse
-	41, // 85: hive.v1.AssignmentService.Release:output_type -> hive.v1.ReleaseResponse
-	43, // 86: hive.v1.AssignmentService.ListAgents:output_type -> hive.v1.ListAgentsResponse
-	46, // 87: hive.v1.AssignmentService.Stats:output_type -> hive.v1.StatsResponse
-	72, // [72:88] is the sub-list for method output_type
-	56, // [56:72] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	35, // 12: hive.v1.SubmitStreamResponse.goodbye:type_name -> hive.v1.Goodbye
+	11, // 13: hive.v1.SubmitStreamResponse.places:type_name -> hive.v1.Places
+	12, // 14: hive.v1.Places.at:type_name -> hive.v1.Place
+	3,  // 15: hive.v1.CancelResponse.task:type_name -> hive.v1.Task
+	0,  // 16: hive.v1.ExplainResponse.state:type_name -> hive.v1.TaskState
+	0,  // 17: hive.v1.ListTasksRequest.state:type_name -> hive.v1.TaskState
+	3,  // 18: hive.v1.ListTasksResponse.tasks:type_name -> hive.v1.Task
+	3,  // 19: hive.v1.RedriveResponse.task:type_name -> hive.v1.Task
+	30, // 20: hive.v1.WorkRequest.attach:type_name -> hive.v1.AttachRequest
+	38, // 21: hive.v1.WorkRequest.heartbeats:type_name -> hive.v1.HeartbeatRequest
+	40, // 22: hive.v1.WorkRequest.results:type_name -> hive.v1.CompleteRequest
+	42, // 23: hive.v1.WorkRequest.releases:type_name -> hive.v1.ReleaseRequest
+	53, // 24: hive.v1.WorkResponse.lease:type_name -> google.protobuf.Duration
+	23, // 25: hive.v1.WorkResponse.attached:type_name -> hive.v1.AgentAttached
+	24, // 26: hive.v1.WorkResponse.assignments:type_name -> hive.v1.AgentAssignments
+	26, // 27: hive.v1.WorkResponse.reported:type_name -> hive.v1.Reported
+	25, // 28: hive.v1.WorkResponse.lost:type_name -> hive.v1.AgentLost
+	35, // 29: hive.v1.WorkResponse.goodbye:type_name -> hive.v1.Goodbye
+	29, // 30: hive.v1.AgentAttached.lost:type_name -> hive.v1.Execution
+	33, // 31: hive.v1.AgentAssignments.assignments:type_name -> hive.v1.Assignment
+	29, // 32: hive.v1.AgentLost.lost:type_name -> hive.v1.Execution
+	29, // 33: hive.v1.Reported.execution:type_name -> hive.v1.Execution
+	41, // 34: hive.v1.Reported.outcome:type_name -> hive.v1.CompleteResponse
+	53, // 35: hive.v1.GetTaskRequest.wait:type_name -> google.protobuf.Duration
+	3,  // 36: hive.v1.GetTaskResponse.task:type_name -> hive.v1.Task
+	50, // 37: hive.v1.AttachRequest.labels:type_name -> hive.v1.AttachRequest.LabelsEntry
+	29, // 38: hive.v1.AttachRequest.held:type_name -> hive.v1.Execution
+	32, // 39: hive.v1.AttachResponse.attached:type_name -> hive.v1.Attached
+	33, // 40: hive.v1.AttachResponse.assignment:type_name -> hive.v1.Assignment
+	34, // 41: hive.v1.AttachResponse.keep_alive:type_name -> hive.v1.KeepAlive
+	35, // 42: hive.v1.AttachResponse.goodbye:type_name -> hive.v1.Goodbye
+	53, // 43: hive.v1.Attached.lease:type_name -> google.protobuf.Duration
+	29, // 44: hive.v1.Attached.lost:type_name -> hive.v1.Execution
+	29, // 45: hive.v1.Assignment.execution:type_name -> hive.v1.Execution
+	52, // 46: hive.v1.Assignment.deadline:type_name -> google.protobuf.Timestamp
+	1,  // 47: hive.v1.Goodbye.reason:type_name -> hive.v1.Goodbye.Reason
+	29, // 48: hive.v1.HeartbeatRequest.held:type_name -> hive.v1.Execution
+	29, // 49: hive.v1.HeartbeatResponse.lost:type_name -> hive.v1.Execution
+	29, // 50: hive.v1.CompleteRequest.execution:type_name -> hive.v1.Execution
+	0,  // 51: hive.v1.CompleteResponse.state:type_name -> hive.v1.TaskState
+	29, // 52: hive.v1.ReleaseRequest.executions:type_name -> hive.v1.Execution
+	46, // 53: hive.v1.ListAgentsResponse.agents:type_name -> hive.v1.Agent
+	52, // 54: hive.v1.Agent.seen_at:type_name -> google.protobuf.Timestamp
+	51, // 55: hive.v1.Agent.labels:type_name -> hive.v1.Agent.LabelsEntry
+	49, // 56: hive.v1.StatsResponse.total:type_name -> hive.v1.QueueStats
+	49, // 57: hive.v1.StatsResponse.queues:type_name -> hive.v1.QueueStats
+	4,  // 58: hive.v1.AssignmentService.Submit:input_type -> hive.v1.SubmitRequest
+	6,  // 59: hive.v1.AssignmentService.SubmitBatch:input_type -> hive.v1.SubmitBatchRequest
+	9,  // 60: hive.v1.AssignmentService.SubmitStream:input_type -> hive.v1.SubmitStreamRequest
+	27, // 61: hive.v1.AssignmentService.GetTask:input_type -> hive.v1.GetTaskRequest
+	13, // 62: hive.v1.AssignmentService.Cancel:input_type -> hive.v1.CancelRequest
+	15, // 63: hive.v1.AssignmentService.Explain:input_type -> hive.v1.ExplainRequest
+	17, // 64: hive.v1.AssignmentService.ListTasks:input_type -> hive.v1.ListTasksRequest
+	19, // 65: hive.v1.AssignmentService.Redrive:input_type -> hive.v1.RedriveRequest
+	21, // 66: hive.v1.AssignmentService.Work:input_type -> hive.v1.WorkRequest
+	30, // 67: hive.v1.AssignmentService.Attach:input_type -> hive.v1.AttachRequest
+	36, // 68: hive.v1.AssignmentService.Detach:input_type -> hive.v1.DetachRequest
+	38, // 69: hive.v1.AssignmentService.Heartbeat:input_type -> hive.v1.HeartbeatRequest
+	40, // 70: hive.v1.AssignmentService.Complete:input_type -> hive.v1.CompleteRequest
+	42, // 71: hive.v1.AssignmentService.Release:input_type -> hive.v1.ReleaseRequest
+	44, // 72: hive.v1.AssignmentService.ListAgents:input_type -> hive.v1.ListAgentsRequest
+	47, // 73: hive.v1.AssignmentService.Stats:input_type -> hive.v1.StatsRequest
+	5,  // 74: hive.v1.AssignmentService.Submit:output_type -> hive.v1.SubmitResponse
+	7,  // 75: hive.v1.AssignmentService.SubmitBatch:output_type -> hive.v1.SubmitBatchResponse
+	10, // 76: hive.v1.AssignmentService.SubmitStream:output_type -> hive.v1.SubmitStreamResponse
+	28, // 77: hive.v1.AssignmentService.GetTask:output_type -> hive.v1.GetTaskResponse
+	14, // 78: hive.v1.AssignmentService.Cancel:output_type -> hive.v1.CancelResponse
+	16, // 79: hive.v1.AssignmentService.Explain:output_type -> hive.v1.ExplainResponse
+	18, // 80: hive.v1.AssignmentService.ListTasks:output_type -> hive.v1.ListTasksResponse
+	20, // 81: hive.v1.AssignmentService.Redrive:output_type -> hive.v1.RedriveResponse
+	22, // 82: hive.v1.AssignmentService.Work:output_type -> hive.v1.WorkResponse
+	31, // 83: hive.v1.AssignmentService.Attach:output_type -> hive.v1.AttachResponse
+	37, // 84: hive.v1.AssignmentService.Detach:output_type -> hive.v1.DetachResponse
+	39, // 85: hive.v1.AssignmentService.Heartbeat:output_type -> hive.v1.HeartbeatResponse
+	41, // 86: hive.v1.AssignmentService.Complete:output_type -> hive.v1.CompleteResponse
+	43, // 87: hive.v1.AssignmentService.Release:output_type -> hive.v1.ReleaseResponse
+	45, // 88: hive.v1.AssignmentService.ListAgents:output_type -> hive.v1.ListAgentsResponse
+	48, // 89: hive.v1.AssignmentService.Stats:output_type -> hive.v1.StatsResponse
+	74, // [74:90] is the sub-list for method output_type
+	58, // [58:74] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_hive_v1_assignment_proto_init() }
@@ -3539,7 +3687,7 @@ func file_hive_v1_assignment_proto_init() {
 	if File_hive_v1_assignment_proto != nil {
 		return
 	}
-	file_hive_v1_assignment_proto_msgTypes[27].OneofWrappers = []any{
+	file_hive_v1_assignment_proto_msgTypes[29].OneofWrappers = []any{
 		(*AttachResponse_Attached)(nil),
 		(*AttachResponse_Assignment)(nil),
 		(*AttachResponse_KeepAlive)(nil),
@@ -3551,7 +3699,7 @@ func file_hive_v1_assignment_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hive_v1_assignment_proto_rawDesc), len(file_hive_v1_assignment_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   48,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -92,7 +92,7 @@ func (k *Keeper) Owner(n int) route.Owner {
 	if name == "" || name == k.opts.Name {
 		return nil
 	}
-	if address := k.alive[name]; address != "" {
+	if address := k.alive[name].address; address != "" {
 		return k.opts.Peer(address, n)
 	}
 	return nil
@@ -102,17 +102,34 @@ func (k *Keeper) Owner(n int) route.Owner {
 func (k *Keeper) Holder(n int) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return k.holder(n)
+}
+
+// holder is Holder; k.mu is held.
+func (k *Keeper) holder(n int) string {
 	if t := k.owned[n]; t != nil && t.partition != nil {
 		return k.opts.Name
 	}
 	return k.holders[n]
 }
 
+// Served answers where clients on the same network call the owner of each partition, as
+// far as is known; empty: it is not.
+func (k *Keeper) Served() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out := make([]string, k.opts.Partitions)
+	for n := range out {
+		out[n] = k.alive[k.holder(n)].url
+	}
+	return out
+}
+
 // Address answers where a living replica is asked; empty: none of that name lives.
 func (k *Keeper) Address(name string) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.alive[name]
+	return k.alive[name].address
 }
 
 // Placed tells whether this replica has seen an owner of every partition: from then on

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ type Keeper struct {
 	owned   map[int]*tenure
 	holders []string
 	heard   []time.Time // when Redis has last said who holds each partition
-	alive   map[string]string
+	alive   map[string]member
 	placed  bool      // every partition has had an owner at once
 	beaten  time.Time // the last beat that Redis has answered
 	waits   time.Time // nothing is moved before: others may not have said yet that they live
@@ -69,15 +70,15 @@ func NewKeeper(opts Options) *Keeper {
 }
 
 // Run takes and hands over partitions until ctx ends; then it hands over what it has, and
-// returns when that is done.
-func (k *Keeper) Run(ctx context.Context) error {
+// returns when that is done. url is where clients on the same network call this replica.
+func (k *Keeper) Run(ctx context.Context, url string) error {
 	lives, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	if err := k.agree(ctx); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		pause := time.NewTimer(k.round(lives))
+		pause := time.NewTimer(k.round(lives, member{k.opts.Address, url}))
 		select {
 		case <-ctx.Done():
 		case <-pause.C:
@@ -127,7 +128,7 @@ func (k *Keeper) Leave(ctx context.Context) {
 	k.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, k.opts.Term)
 	defer cancel()
-	if _, err := beat(limited, k.opts.Client, k.opts.Name, k.opts.Address, 0); err != nil {
+	if _, err := beat(limited, k.opts.Client, k.opts.Name, member{}, 0); err != nil {
 		k.opts.Log.Warn("could not say that this replica leaves: the others find out within a term", "error", err)
 	}
 	done := make(chan struct{})
@@ -139,13 +140,13 @@ func (k *Keeper) Leave(ctx context.Context) {
 }
 
 // round looks once and acts, and answers when to look again.
-func (k *Keeper) round(ctx context.Context) time.Duration {
+func (k *Keeper) round(ctx context.Context, self member) time.Duration {
 	every := k.opts.Term / beatsPerTerm
 	if k.isLeaving() {
 		every = soon // the directory still serves calls while others take over
 	}
 	holders := k.look(ctx)
-	alive, err := k.beat(ctx)
+	alive, err := k.beat(ctx, self)
 	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -161,6 +162,9 @@ func (k *Keeper) round(ctx context.Context) time.Duration {
 	if now.Sub(k.beaten) > k.opts.Term {
 		// Redis was away, or this process stood still: the others may be back a moment later.
 		k.waits = now.Add(k.opts.Term)
+	}
+	if !maps.Equal(k.alive, alive) {
+		k.announce() // an owner that was known by its name alone can be reached now
 	}
 	k.beaten, k.alive = now, alive
 	if k.leaving {
@@ -187,14 +191,14 @@ func (k *Keeper) round(ctx context.Context) time.Duration {
 }
 
 // beat says that this replica lives, or that it leaves, and asks who else does.
-func (k *Keeper) beat(ctx context.Context) (map[string]string, error) {
+func (k *Keeper) beat(ctx context.Context, self member) (map[string]member, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.opts.Term/2)
 	defer cancel()
 	term := k.opts.Term
 	if k.isLeaving() {
 		term = 0
 	}
-	return beat(ctx, k.opts.Client, k.opts.Name, k.opts.Address, term)
+	return beat(ctx, k.opts.Client, k.opts.Name, self, term)
 }
 
 func (k *Keeper) isLeaving() bool {

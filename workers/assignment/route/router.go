@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"time"
 
+	"github.com/leanvibe/hive/api/place"
 	"github.com/leanvibe/hive/workers/assignment/partition"
 	"github.com/leanvibe/hive/workers/assignment/wire"
 )
@@ -41,9 +41,7 @@ const askEvery = 50 * time.Millisecond
 // OfQueue answers the partition of a queue: a queue is in one, so that its order and its
 // keys are one owner's.
 func (r *Router) OfQueue(name string) int {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(name)) // never fails
-	return int(h.Sum32() % uint32(r.Partitions))
+	return place.Of(name, r.Partitions)
 }
 
 // OfTask answers the partition that stands in a task's id; false where there is none such.

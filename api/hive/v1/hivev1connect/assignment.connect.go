@@ -92,7 +92,9 @@ type AssignmentServiceClient interface {
 	// SubmitBatch stores up to 500 tasks; each has its own outcome.
 	SubmitBatch(context.Context, *connect.Request[v1.SubmitBatchRequest]) (*connect.Response[v1.SubmitBatchResponse], error)
 	// SubmitStream stores batches as they come, several on their way at once; each
-	// frame up is answered by one frame down with its sequence, in any order.
+	// frame up is answered by one frame down with its sequence, in any order. Any replica
+	// takes any draft and sends it on to its partition's owner; a client that says that it
+	// is inside is told where the owners are.
 	SubmitStream(context.Context) *connect.BidiStreamForClient[v1.SubmitStreamRequest, v1.SubmitStreamResponse]
 	// GetTask answers one task, from the live state or from the archive.
 	GetTask(context.Context, *connect.Request[v1.GetTaskRequest]) (*connect.Response[v1.GetTaskResponse], error)
@@ -347,7 +349,9 @@ type AssignmentServiceHandler interface {
 	// SubmitBatch stores up to 500 tasks; each has its own outcome.
 	SubmitBatch(context.Context, *connect.Request[v1.SubmitBatchRequest]) (*connect.Response[v1.SubmitBatchResponse], error)
 	// SubmitStream stores batches as they come, several on their way at once; each
-	// frame up is answered by one frame down with its sequence, in any order.
+	// frame up is answered by one frame down with its sequence, in any order. Any replica
+	// takes any draft and sends it on to its partition's owner; a client that says that it
+	// is inside is told where the owners are.
 	SubmitStream(context.Context, *connect.BidiStream[v1.SubmitStreamRequest, v1.SubmitStreamResponse]) error
 	// GetTask answers one task, from the live state or from the archive.
 	GetTask(context.Context, *connect.Request[v1.GetTaskRequest]) (*connect.Response[v1.GetTaskResponse], error)
