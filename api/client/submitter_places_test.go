@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 
 	hivev1 "github.com/leanvibe/hive/api/hive/v1"
-	"github.com/leanvibe/hive/api/hive/v1/hivev1connect"
 	"github.com/leanvibe/hive/api/place"
 )
 
@@ -133,6 +133,11 @@ func TestSubmitter_InsideGoesToOwners(t *testing.T) {
 		moved = r.owners[0].framesSeen()
 		return moved == before
 	})
+	require.Eventually(t, func() bool {
+		r.owners[0].mu.Lock()
+		defer r.owners[0].mu.Unlock()
+		return r.owners[0].live == 0
+	}, patience, time.Millisecond, "the stream to who owns nothing any more has ended")
 	closed(t, r.submits)
 	require.Len(t, r.base.tasks, r.sent)
 	for key, times := range r.base.seen {
@@ -140,20 +145,22 @@ func TestSubmitter_InsideGoesToOwners(t *testing.T) {
 	}
 }
 
-// Where nobody is, or somebody else, nothing is sent.
+// Where nobody is, or somebody who does not answer as a replica does, no draft is sent.
 func TestSubmitter_InsideFallsBack(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	nobody := "http://" + l.Addr().String()
 	require.NoError(t, l.Close())
-	other := listen(t, hivev1connect.UnimplementedAssignmentServiceHandler{})
+	stranger := newStore()
+	stranger.mute = true
 	r := newReplicas(t, 1, func(*store) {})
-	r.say(placesAt(r.urls[0], nobody, "no URL", other))
+	r.say(placesAt(r.urls[0], nobody, "no URL", listen(t, stranger)))
 	r.rounds(func(int) bool { return r.owners[0].framesSeen() > 0 })
 	require.Positive(t, r.round(), "the others' drafts go by the client's own address")
 	r.say(placesAt(r.urls[0]))
 	r.rounds(none)
 	closed(t, r.submits)
+	require.Zero(t, stranger.frames)
 	for key, times := range r.base.seen {
 		require.Equal(t, 1, times, key)
 	}

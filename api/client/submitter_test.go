@@ -34,10 +34,12 @@ type store struct {
 	seen    map[string]int    // key → how often it came
 	places  *hivev1.Places    // what who is inside is told
 	said    chan struct{}     // closed when that changes
-	inside  int               // streams that said so
+	inside  int               // how often it was told to who is
+	mute    bool              // nobody is told anything
 	frames  int
 	largest int
 	streams int
+	live    int // of them
 }
 
 func newStore() *store {
@@ -49,7 +51,13 @@ func (s *store) SubmitStream(
 ) error {
 	s.mu.Lock()
 	s.streams++
+	s.live++
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.live--
+		s.mu.Unlock()
+	}()
 	frames := make(chan *hivev1.SubmitStreamRequest, 16)
 	go func() {
 		defer close(frames)
@@ -79,6 +87,9 @@ func (s *store) SubmitStream(
 		}
 		if !more {
 			return nil
+		}
+		if tell && s.mute {
+			continue
 		}
 		if tell {
 			var places *hivev1.Places
