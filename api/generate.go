@@ -1,6 +1,7 @@
 // Package api holds the definition of the hot path's protocol: hive/v1 for
-// tasks (protobuf, served with connect), frame and hub for messages (frames, and
-// the hub's Go client), and client, the Go client of agents and submitters.
+// tasks (protobuf, served with connect), place for the partition of a queue, frame and
+// hub for messages (frames, and the hub's Go client), and client, the Go client of agents
+// and submitters.
 //
 // To change the protocol, edit hive/v1/assignment.proto and run
 //

@@ -235,6 +235,14 @@ func TestInside_OthersAreToldNothing(t *testing.T) {
 	require.Error(t, err, "nothing more came")
 }
 
+// An address that others could not dial is refused at the start.
+func TestBind_PeerAddress(t *testing.T) {
+	p, err := process.New(process.Config{Service: "universal-orchestrator", Version: "test", Instance: "one", Listen: "127.0.0.1:0"})
+	require.NoError(t, err)
+	err = Bind(p, Config{PeerListen: "127.0.0.1:0", PeerAddress: "10.231.2.1"})
+	require.EqualError(t, err, `HIVE_PEER_ADDRESS is "10.231.2.1": want a host and a port, for example 10.231.2.1:8091`)
+}
+
 func TestInsideURL(t *testing.T) {
 	at := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 8081} }
 	for want, got := range map[string]string{

@@ -1,6 +1,7 @@
 package assignment
 
 import (
+	"context"
 	"net/http"
 	"testing"
 
@@ -18,7 +19,9 @@ type submits = connect.BidiStreamForClient[hivev1.SubmitStreamRequest, hivev1.Su
 func openSubmits(t *testing.T, url string) *submits {
 	t.Helper()
 	c := hivev1connect.NewAssignmentServiceClient(&http.Client{Transport: client.NewStreamTransport()}, url, connect.WithGRPC())
-	stream := c.SubmitStream(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	stream := c.SubmitStream(ctx)
 	t.Cleanup(func() { require.NoError(t, stream.CloseResponse()) })
 	return stream
 }

@@ -771,8 +771,9 @@ func (x *SubmitStreamRequest) GetInside() bool {
 type SubmitStreamResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Sequence uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// One per draft, in order; a draft whose outcome is not known, or that met a bound,
-	// is refused with "unavailable": send it again with the same key.
+	// One per draft, in order, also where the frame was refused as a whole (one in all where
+	// it has no drafts); a draft whose outcome is not known, or that met a bound, is refused
+	// with "unavailable": send it again with the same key.
 	Outcomes []*SubmitOutcome `protobuf:"bytes,2,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
 	// Set on the last frame of a stream that the server ends: open another.
 	Goodbye *Goodbye `protobuf:"bytes,3,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
