@@ -70,7 +70,7 @@ var table = []room{
 
 	{path: "workers/assignment/matcher/..."},
 	{path: "workers/assignment/codec/..."},
-	{path: "workers/redistest", theirs: lines(hotPath, []string{"github.com/stretchr/testify"})},
+	{path: "workers/redistest", ours: []string{"tests/port"}, theirs: lines(hotPath, []string{"github.com/stretchr/testify"})},
 	hotWorker("assignment"), hotWorker("messaging"),
 	{path: "workers/engine/...", ours: []string{"api/...", "workflows/runbook", "workers/process/..."}, theirs: lines(hotPath, []string{"github.com/goccy/go-yaml"})},
 	{
@@ -92,7 +92,7 @@ var table = []room{
 	command("opsworker"), command("orchestrator"), command("hub"), command("engine"), command("intake"),
 
 	{path: "api/...", theirs: lines(dialled, extended)},
-	{path: "migrations/app/apptest", ours: []string{"migrations/app"}, theirs: []string{"github.com/jackc/pgx", "github.com/stretchr/testify"}},
+	{path: "migrations/app/apptest", ours: []string{"migrations/app", "tests/port"}, theirs: []string{"github.com/jackc/pgx", "github.com/stretchr/testify"}},
 	{path: "docs/runbook-map"}, // the map as data, embedded
 	{path: "migrations/...", theirs: []string{"github.com/pressly/goose", "github.com/jackc/pgx"}},
 	// Tests may look at everything; nothing of the product may look at them, because no row lists them.
@@ -101,8 +101,8 @@ var table = []room{
 
 var terminal = lines(sdk, []string{"github.com/spf13", "github.com/charmbracelet", "golang.org/x/term", "github.com/docker/go-units"})
 
-// testOnly are packages that tests may import whatever their room, and nothing else may: fakes of steps, real servers.
-var testOnly = []string{"workflows/runbook/runbooktest", "workers/redistest", "migrations/app/apptest"}
+// testOnly are packages that tests may import whatever their room, and nothing else may: fakes of steps, real servers, ports for them.
+var testOnly = []string{"workflows/runbook/runbooktest", "workers/redistest", "migrations/app/apptest", "tests/port"}
 
 // chapter is a folder of procedures: it speaks the language and may call other chapters (Go itself refuses cycles).
 func chapter(name string) room {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
@@ -26,10 +27,7 @@ func start(t *testing.T) (url string) {
 		path, err = exec.LookPath("alertmanager")
 	}
 	require.NoError(t, err, "this test needs a real Alertmanager: apt-get install prometheus-alertmanager")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
+	address := fmt.Sprintf("127.0.0.1:%d", port.Reserve(t))
 	dir := t.TempDir()
 	config := filepath.Join(dir, "alertmanager.yml")
 	require.NoError(t, os.WriteFile(config, []byte("route: {receiver: held, group_wait: 10ms}\nreceivers: [{name: held}]\n"), 0o600))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
@@ -25,7 +25,7 @@ func start(t *testing.T) (url string, stop func()) {
 	t.Helper()
 	path, err := exec.LookPath("prometheus")
 	require.NoError(t, err, "this test needs a real Prometheus: apt-get install prometheus")
-	address := freeAddress(t)
+	address := fmt.Sprintf("127.0.0.1:%d", port.Reserve(t))
 	dir := t.TempDir()
 	config := fmt.Sprintf(`
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, evaluation_interval: 200ms}
@@ -50,14 +50,6 @@ groups:
 	stop = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
 	t.Cleanup(stop)
 	return "http://" + address, stop
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestPrometheus(t *testing.T) {

@@ -25,6 +25,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
@@ -44,7 +45,7 @@ type stand struct {
 func newStand(t *testing.T, newer bool, logDir string) *stand {
 	t.Helper()
 	dir := t.TempDir()
-	port := freePort(t)
+	at := port.Reserve(t)
 	raw, err := os.ReadFile("../../deploy/production/nginx/nginx.conf")
 	require.NoError(t, err)
 	conf := string(raw)
@@ -52,10 +53,10 @@ func newStand(t *testing.T, newer bool, logDir string) *stand {
 		logDir = filepath.Join(dir, "logs", "nginx")
 	}
 	for _, edit := range [][2]string{
-		{`listen 80;`, fmt.Sprintf("listen 127.0.0.1:%d;", port)},
+		{`listen 80;`, fmt.Sprintf("listen 127.0.0.1:%d;", at)},
 		{`\n *listen 443 ssl;`, ""}, {`\n *ssl_[^\n]*`, ""}, {`/var/log/hive`, logDir},
-		{`listen 8084 http2;`, fmt.Sprintf("listen 127.0.0.1:%d http2;", freePort(t))},
-		{`listen 8088;`, fmt.Sprintf("listen 127.0.0.1:%d;", freePort(t))},
+		{`listen 8084 http2;`, fmt.Sprintf("listen 127.0.0.1:%d http2;", port.Reserve(t))},
+		{`listen 8088;`, fmt.Sprintf("listen 127.0.0.1:%d;", port.Reserve(t))},
 		{`worker_processes auto;`, "worker_processes 2;"},
 	} {
 		pattern := regexp.MustCompile(edit[0])
@@ -68,7 +69,7 @@ func newStand(t *testing.T, newer bool, logDir string) *stand {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o644))
 	s := &stand{t: t, hand: Hand{ProjectDir: dir}, in: runbook.ProxyInput{
 		Project: filepath.Base(filepath.Dir(dir)), Proxy: runbook.ProxyPolicy{
-			Service: "nginx", URL: fmt.Sprintf("http://127.0.0.1:%d", port), AddressDir: "hive.d", AccessLogDir: "logs/nginx",
+			Service: "nginx", URL: fmt.Sprintf("http://127.0.0.1:%d", at), AddressDir: "hive.d", AccessLogDir: "logs/nginx",
 			Quiet: runbook.Duration(time.Second),
 		},
 	}}
@@ -149,14 +150,6 @@ func (s *stand) files() map[string]string {
 		out[e.Name()] = string(raw)
 	}
 	return out
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // process is the engine's part played by this machine: the "container" is an nginx
@@ -499,7 +492,7 @@ func TestServedNeedsTheHeader(t *testing.T) {
 	_, err := s.hand.served(t.Context(), s.in.Proxy)
 	require.Equal(t, runbook.Refused, runbook.KindOf(err))
 	require.ErrorContains(t, err, generationHeader)
-	s.in.Proxy.URL = fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+	s.in.Proxy.URL = fmt.Sprintf("http://127.0.0.1:%d", port.Reserve(t))
 	_, err = s.hand.served(t.Context(), s.in.Proxy)
 	require.Equal(t, runbook.Unreachable, runbook.KindOf(err))
 }

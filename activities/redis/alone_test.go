@@ -14,20 +14,21 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
 // server starts a real Redis that is no node of a cluster.
-func server(t *testing.T, ip string, port int, more ...string) (*redis.Client, *exec.Cmd) {
+func server(t *testing.T, ip string, at int, more ...string) (*redis.Client, *exec.Cmd) {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	require.NoError(t, err, "this test needs a real Redis: apt-get install redis-server")
 	dir := t.TempDir()
-	cmd := exec.Command(path, append([]string{"--port", strconv.Itoa(port), "--bind", ip, "--dir", dir, "--save", "", "--appendonly", "no",
+	cmd := exec.Command(path, append([]string{"--port", strconv.Itoa(at), "--bind", ip, "--dir", dir, "--save", "", "--appendonly", "no",
 		"--repl-diskless-sync-delay", "0", "--logfile", filepath.Join(dir, "log")}, more...)...)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	c := redis.NewClient(&redis.Options{Addr: net.JoinHostPort(ip, strconv.Itoa(port)), Protocol: 2})
+	c := redis.NewClient(&redis.Options{Addr: net.JoinHostPort(ip, strconv.Itoa(at)), Protocol: 2})
 	t.Cleanup(func() { _ = c.Close() })
 	require.Eventually(t, func() bool {
 		err := c.Ping(context.Background()).Err()
@@ -44,10 +45,10 @@ func alone(cache runbook.CachePolicy, at map[string]string) (Hand, runbook.Cache
 }
 
 func TestARedisByItself(t *testing.T) {
-	port := freePort(t)
-	c, process := server(t, "127.0.0.1", port, "--maxmemory", "64mb")
+	at := port.Reserve(t)
+	c, process := server(t, "127.0.0.1", at, "--maxmemory", "64mb")
 	ctx := context.Background()
-	h, in := alone(runbook.CachePolicy{Services: []string{"redis"}, Port: port, Replicas: 1}, map[string]string{"redis": "127.0.0.1"})
+	h, in := alone(runbook.CachePolicy{Services: []string{"redis"}, Port: at, Replicas: 1}, map[string]string{"redis": "127.0.0.1"})
 
 	s, err := h.Observe(ctx, in)
 	require.NoError(t, err)
@@ -80,10 +81,10 @@ func TestARedisByItself(t *testing.T) {
 }
 
 func TestAMasterAndItsReplica(t *testing.T) {
-	port := freePort(t)
-	_, master := server(t, "127.0.0.1", port)
-	server(t, "127.0.0.2", port, "--replicaof", "127.0.0.1", strconv.Itoa(port))
-	h, in := alone(runbook.CachePolicy{Services: []string{"redis", "standby"}, Port: port, Replicas: 1},
+	at := port.Reserve(t)
+	_, master := server(t, "127.0.0.1", at)
+	server(t, "127.0.0.2", at, "--replicaof", "127.0.0.1", strconv.Itoa(at))
+	h, in := alone(runbook.CachePolicy{Services: []string{"redis", "standby"}, Port: at, Replicas: 1},
 		map[string]string{"redis": "127.0.0.1", "standby": "127.0.0.2"})
 	var s runbook.CacheState
 	require.Eventually(t, func() bool {
@@ -114,9 +115,9 @@ func TestThePolicyAndTheServerMustAgree(t *testing.T) {
 	require.Contains(t, strings.Join(s.Problems, "\n"), "redis-node1 is a node of a Redis Cluster, and the policy says cluster: false")
 	require.False(t, s.Written)
 
-	port := freePort(t)
-	server(t, "127.0.0.1", port)
-	h, in := alone(runbook.CachePolicy{Services: []string{"redis"}, Port: port}, map[string]string{"redis": "127.0.0.1"})
+	at := port.Reserve(t)
+	server(t, "127.0.0.1", at)
+	h, in := alone(runbook.CachePolicy{Services: []string{"redis"}, Port: at}, map[string]string{"redis": "127.0.0.1"})
 	in.Cache.Cluster = nil
 	s, err = h.Observe(context.Background(), in)
 	require.NoError(t, err)
@@ -125,9 +126,9 @@ func TestThePolicyAndTheServerMustAgree(t *testing.T) {
 }
 
 func TestAPasswordOfItsOwn(t *testing.T) {
-	port := freePort(t)
-	server(t, "127.0.0.1", port, "--requirepass", password)
-	h, in := alone(runbook.CachePolicy{Services: []string{"redis"}, Port: port}, map[string]string{"redis": "127.0.0.1"})
+	at := port.Reserve(t)
+	server(t, "127.0.0.1", at, "--requirepass", password)
+	h, in := alone(runbook.CachePolicy{Services: []string{"redis"}, Port: at}, map[string]string{"redis": "127.0.0.1"})
 	s, err := h.Observe(context.Background(), in)
 	require.NoError(t, err)
 	require.NotEmpty(t, s.Nodes[0].Err)

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
@@ -33,18 +34,18 @@ func newCluster(t *testing.T, masters int, replicated bool) *cluster {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	require.NoError(t, err, "this test needs a real Redis: apt-get install redis-server")
-	port, bus := freePort(t), freePort(t)
-	c := &cluster{t: t, base: fmt.Sprintf("127.%d.%d.", 1+os.Getpid()%250, 1+port%250)}
+	number, bus := port.Reserve(t), port.Reserve(t)
+	c := &cluster{t: t, base: fmt.Sprintf("127.%d.%d.", 1+os.Getpid()%250, 1+number%250)}
 	nodes := masters
 	if replicated {
 		nodes *= 2
 	}
 	c.hand = Hand{ProjectDir: t.TempDir(), Locate: c.locate}
 	require.NoError(t, os.WriteFile(filepath.Join(c.hand.ProjectDir, "password"), []byte(password+"\n"), 0o600))
-	c.in = runbook.CacheInput{Project: "p", Cache: runbook.CachePolicy{Port: port, PasswordFile: "password", Replicas: nodes/masters - 1}}
+	c.in = runbook.CacheInput{Project: "p", Cache: runbook.CachePolicy{Port: number, PasswordFile: "password", Replicas: nodes/masters - 1}}
 	for n := range nodes {
 		dir := t.TempDir()
-		cmd := exec.Command(path, "--port", strconv.Itoa(port), "--cluster-port", strconv.Itoa(bus), "--bind", c.ip(n), "--dir", dir,
+		cmd := exec.Command(path, "--port", strconv.Itoa(number), "--cluster-port", strconv.Itoa(bus), "--bind", c.ip(n), "--dir", dir,
 			"--cluster-announce-ip", c.ip(n), "--bind-source-addr", c.ip(n), "--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--requirepass", password, "--masterauth", password,
 			"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0", "--logfile", filepath.Join(dir, "log"))
 		require.NoError(t, cmd.Start())
@@ -110,12 +111,4 @@ func (c *cluster) observe() runbook.CacheState {
 		s.Problems = append(s.Problems, err.Error())
 	}
 	return s
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }

@@ -3,7 +3,6 @@ package assignment
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leanvibe/hive/api/client"
+	"github.com/leanvibe/hive/tests/port"
 )
 
 // nginx is the stack's own configuration on this machine's nginx.
@@ -34,12 +34,12 @@ func startNginx(t *testing.T, replicas ...*replica) *nginx {
 	}
 	raw, err := os.ReadFile("../../deploy/production/nginx/nginx.conf")
 	require.NoError(t, err)
-	n := &nginx{t: t, dir: t.TempDir(), port: freePort(t), streams: freePort(t)}
+	n := &nginx{t: t, dir: t.TempDir(), port: port.Reserve(t), streams: port.Reserve(t)}
 	conf := string(raw)
 	for _, edit := range [][2]string{
 		{`listen 80;`, fmt.Sprintf("listen 127.0.0.1:%d;", n.port)},
 		{`listen 8084 http2;`, fmt.Sprintf("listen 127.0.0.1:%d http2;", n.streams)},
-		{`listen 8088;`, fmt.Sprintf("listen 127.0.0.1:%d;", freePort(t))},
+		{`listen 8088;`, fmt.Sprintf("listen 127.0.0.1:%d;", port.Reserve(t))},
 		{`\n *listen 443 ssl;`, ""}, {`\n *ssl_[^\n]*`, ""}, {`keepalive_min_timeout 2s;`, ""}, // newer than Debian's
 		{`/run/nginx.pid`, filepath.Join(n.dir, "nginx.pid")}, {`/var/log/hive`, n.dir}, {`worker_processes auto;`, "worker_processes 1;"},
 	} {
@@ -98,14 +98,6 @@ func (n *nginx) reload() {
 }
 
 func (n *nginx) url() string { return fmt.Sprintf("http://127.0.0.1:%d", n.port) }
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // Streams through the shipped nginx while a replica is replaced as a roll does it.
 func TestStreams_ThroughNginx(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	client "github.com/leanvibe/hive/api/hub"
+	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workers/redistest"
 )
 
@@ -82,12 +83,10 @@ func proxy(t *testing.T, hubs []*killedHub) string {
 	return "http://" + l.Addr().String()
 }
 
-func freeAddr(t *testing.T) string {
+// reserved is an address that stays a hub's own while the hub is killed and comes back.
+func reserved(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", port.Reserve(t))
 }
 
 // ledger is what both sides saw.
@@ -186,7 +185,7 @@ func kills(t *testing.T) int {
 // and to a topic, and holds both sides' records against each other.
 func TestKills(t *testing.T) {
 	store := redistest.Own(t)
-	hubs := []*killedHub{{addr: freeAddr(t), redis: store.Addr()}, {addr: freeAddr(t), redis: store.Addr()}}
+	hubs := []*killedHub{{addr: reserved(t), redis: store.Addr()}, {addr: reserved(t), redis: store.Addr()}}
 	for _, h := range hubs {
 		h.start(t)
 		t.Cleanup(h.kill)

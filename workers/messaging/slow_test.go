@@ -19,7 +19,7 @@ import (
 // hub's memory stays bounded, the slow one is closed with 4008 and then finds
 // everything behind its cursor.
 func TestSlowReader_IsClosedOthersGoOnAndItResumes(t *testing.T) {
-	one := &killedHub{addr: freeAddr(t), redis: redistest.Addr(t)}
+	one := &killedHub{addr: reserved(t), redis: redistest.Addr(t)}
 	one.start(t)
 	t.Cleanup(one.kill)
 	require.Eventually(t, one.ready, 30*time.Second, 10*time.Millisecond)

@@ -7,12 +7,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/tests/port"
 )
 
 func TestGatewayAddress(t *testing.T) {
@@ -51,7 +54,7 @@ func TestTheGatewayServesTheMetricsAlone(t *testing.T) {
 		_, _ = io.WriteString(w, "answer to "+r.URL.Path)
 	}))
 	t.Cleanup(inner.Close)
-	address := freeAddress(t, "127.0.0.2")
+	address := net.JoinHostPort("127.0.0.2", strconv.Itoa(port.Reserve(t)))
 	var mu sync.Mutex
 	known, asked := address, 0
 	g := gateway{log: quiet, every: 20 * time.Millisecond,
@@ -96,19 +99,11 @@ func TestTheGatewayServesTheMetricsAlone(t *testing.T) {
 	code, _ := get(address, "/debug/pprof/")
 	require.Equal(t, http.StatusNotFound, code)
 
-	moved := freeAddress(t, "127.0.0.3")
+	moved := net.JoinHostPort("127.0.0.3", strconv.Itoa(port.Reserve(t)))
 	be(moved)
 	require.Eventually(t, answers(moved), 5*time.Second, 10*time.Millisecond)
 	require.False(t, answers(address)(), "the old address is given up")
 	cancel()
 	require.NoError(t, <-ended)
 	require.False(t, answers(moved)())
-}
-
-func freeAddress(t *testing.T, host string) string {
-	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }

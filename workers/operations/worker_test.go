@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leanvibe/hive/activities/ledger"
+	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workers/process"
 )
 
@@ -38,7 +40,7 @@ func TestWithoutTemporalAndEngine(t *testing.T) {
 		DrainMin: time.Millisecond, ShutdownMax: 20 * time.Second,
 	})
 	require.NoError(t, err)
-	nobody := freeAddress(t, "127.0.0.1")
+	nobody := fmt.Sprintf("127.0.0.1:%d", port.Reserve(t))
 	dir := shipped(t)
 	require.ErrorContains(t, Config{ProjectDir: dir, Temporal: nobody, Namespace: "ops", Ledger: nobody}.Setup(t.Context(), p), ledger.KeyFile)
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "secrets"), 0o700))

@@ -12,6 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/tests/port"
 )
 
 // clusterWait bounds each wait for the cluster: forming, a promotion, a return.
@@ -33,8 +35,7 @@ func NewCluster(t testing.TB) *Cluster {
 	t.Helper()
 	c := &Cluster{}
 	for range 6 {
-		ports, err := freePorts(2)
-		require.NoError(t, err)
+		ports := []string{strconv.Itoa(port.Reserve(t)), strconv.Itoa(port.Reserve(t))}
 		n := &node{addr: net.JoinHostPort("127.0.0.1", ports[0]), dir: t.TempDir(), ports: ports}
 		n.client = redis.NewClient(&redis.Options{Addr: n.addr, MaxRetries: -1})
 		c.nodes = append(c.nodes, n)

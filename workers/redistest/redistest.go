@@ -22,17 +22,20 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/tests/port"
 )
 
 // startMax bounds the start; a cluster node refuses writes for its first 2 s.
 const startMax = 30 * time.Second
 
 type server struct {
-	addr  string
-	ports []string
-	dir   string
-	cmd   *exec.Cmd
-	aof   bool // each write is on disk before it is answered
+	addr    string
+	ports   []string
+	release []func() // of the ports
+	dir     string
+	cmd     *exec.Cmd
+	aof     bool // each write is on disk before it is answered
 }
 
 var (
@@ -56,10 +59,14 @@ func Addr(t testing.TB) string {
 }
 
 func (s *server) start() error {
-	var err error
-	if s.ports, err = freePorts(2); err != nil {
-		return err
+	for range 2 {
+		number, release, err := port.Take()
+		if err != nil {
+			return err
+		}
+		s.ports, s.release = append(s.ports, strconv.Itoa(number)), append(s.release, release)
 	}
+	var err error
 	if s.dir, err = os.MkdirTemp("", "redistest"); err != nil {
 		return err
 	}
@@ -114,6 +121,9 @@ func (s *server) stop() {
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
 	}
+	for _, release := range s.release {
+		release()
+	}
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)
 	}
@@ -131,18 +141,4 @@ func until(ctx context.Context, ok func() bool) bool {
 		}
 	}
 	return true
-}
-
-// freePorts asks the system for n ports that nobody uses.
-func freePorts(n int) ([]string, error) {
-	var ports []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	}
-	return ports, nil
 }

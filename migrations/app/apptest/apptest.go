@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -25,12 +24,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leanvibe/hive/migrations/app"
+	"github.com/leanvibe/hive/tests/port"
 )
 
 const startMax = 60 * time.Second
 
 type server struct {
 	dir, port string
+	release   func() // of the port
 	cmd       *exec.Cmd
 	databases atomic.Int64
 }
@@ -91,9 +92,11 @@ func (s *server) start() error {
 	if out, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
+	number, release, err := port.Take()
+	if err != nil {
 		return err
 	}
+	s.port, s.release = strconv.Itoa(number), release
 	s.cmd = exec.Command(postgres, "-D", data, "-p", s.port, "-k", s.dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off")
 	s.cmd.SysProcAttr, s.cmd.Dir = attr, s.dir
 	if err := s.cmd.Start(); err != nil {
@@ -127,6 +130,9 @@ func Stop() {
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT)
 		_ = s.cmd.Wait()
+	}
+	if s.release != nil {
+		s.release()
 	}
 	if s.dir != "" {
 		_ = os.RemoveAll(s.dir)
@@ -174,13 +180,4 @@ func binaries() (initdb, postgres string, err error) {
 	}
 	postgres, err = find("postgres")
 	return initdb, postgres, err
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
 }

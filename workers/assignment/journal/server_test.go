@@ -12,6 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/tests/port"
 )
 
 // server is a real redis-server that a test may kill and start again.
@@ -23,18 +25,10 @@ type server struct {
 
 func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
-	s := &server{dir: t.TempDir(), port: freePort(t), args: args}
+	s := &server{dir: t.TempDir(), port: strconv.Itoa(port.Reserve(t)), args: args}
 	s.start(t)
 	t.Cleanup(s.kill)
 	return s
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 func (s *server) addr() string { return net.JoinHostPort("127.0.0.1", s.port) }

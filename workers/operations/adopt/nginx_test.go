@@ -4,17 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/tests/port"
 )
 
 func services(names ...string) func(string) string {
@@ -172,7 +174,7 @@ func TestNginxServesTheChange(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p, _ := look(t, c.name)
 			dir := t.TempDir()
-			port := freePort(t)
+			at := strconv.Itoa(port.Reserve(t))
 			text := p.Proxy.changed
 			if c.conf != "" {
 				text = "events {}\n" + fmt.Sprintf(c.conf, text)
@@ -184,11 +186,11 @@ func TestNginxServesTheChange(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "hive.d/generation.conf"), []byte(p.addressFiles(".")[0].Text), 0o600))
 			text = strings.NewReplacer(
 				"/etc/nginx/hive.d", filepath.Join(dir, "hive.d"), "/var/log/hive", dir, "/usr/share/nginx/html", dir, "/var/log/nginx", dir,
-				"listen 80;", "listen 127.0.0.1:"+freePort(t)+";", "listen 443 ssl;", "listen 127.0.0.1:"+port+";", "include mime.types;", "",
+				"listen 80;", "listen 127.0.0.1:"+strconv.Itoa(port.Reserve(t))+";", "listen 443 ssl;", "listen 127.0.0.1:"+at+";", "include mime.types;", "",
 				"keepalive_min_timeout 2s;", "", // the nginx of this machine may be older
 			).Replace(text)
 			if c.name == "shop" {
-				text = strings.Replace(text, "listen 127.0.0.1:", "listen 127.0.0.1:"+port+"; listen 127.0.0.1:", 1)
+				text = strings.Replace(text, "listen 127.0.0.1:", "listen 127.0.0.1:"+at+"; listen 127.0.0.1:", 1)
 			}
 			conf := filepath.Join(dir, "nginx.conf")
 			require.NoError(t, os.WriteFile(conf, []byte("user root;\ndaemon off;\npid "+dir+"/nginx.pid;\n"+strings.Replace(text, "worker_processes auto;", "", 1)), 0o600))
@@ -204,7 +206,7 @@ func TestNginxServesTheChange(t *testing.T) {
 			var res *http.Response
 			require.Eventually(t, func() bool {
 				var err error
-				res, err = http.Get("http://127.0.0.1:" + port + c.ask)
+				res, err = http.Get("http://127.0.0.1:" + at + c.ask)
 				return err == nil
 			}, 10*time.Second, 20*time.Millisecond, "nginx does not answer")
 			defer res.Body.Close()
@@ -215,7 +217,7 @@ func TestNginxServesTheChange(t *testing.T) {
 			require.Equal(t, "1", res.Header.Get("X-Hive-Generation"))
 			require.Equal(t, address, res.Header.Get("X-Hive-Instance"))
 
-			own, err := http.Get("http://127.0.0.1:" + port + "/.hive/generation")
+			own, err := http.Get("http://127.0.0.1:" + at + "/.hive/generation")
 			require.NoError(t, err)
 			require.NoError(t, own.Body.Close())
 			require.Equal(t, http.StatusNoContent, own.StatusCode)
@@ -236,16 +238,6 @@ func TestNginxServesTheChange(t *testing.T) {
 			}, 10*time.Second, 50*time.Millisecond, "the log has no line of the request")
 		})
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return port
 }
 
 func FuzzReadNginx(f *testing.F) {

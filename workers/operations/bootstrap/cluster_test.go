@@ -14,6 +14,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/leanvibe/hive/tests/port"
 )
 
 func nodes(n int) []member {
@@ -134,9 +136,9 @@ func servers(t *testing.T, n int) []string {
 	}
 	var addresses []string
 	for range n {
-		port := pair(t)
+		number := strconv.Itoa(port.ReservePair(t, 10_000)) // the bus is that far above
 		dir := t.TempDir()
-		server := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--cluster-enabled", "yes",
+		server := exec.Command(path, "--port", number, "--bind", "127.0.0.1", "--dir", dir, "--cluster-enabled", "yes",
 			"--cluster-announce-ip", "127.0.0.1", "--repl-diskless-sync-delay", "0", "--save", "",
 			"--requirepass", "pw", "--masterauth", "pw", "--logfile", filepath.Join(dir, "log"))
 		require.NoError(t, server.Start())
@@ -144,31 +146,9 @@ func servers(t *testing.T, n int) []string {
 			_ = server.Process.Kill()
 			_ = server.Wait()
 		})
-		addresses = append(addresses, net.JoinHostPort("127.0.0.1", port))
+		addresses = append(addresses, net.JoinHostPort("127.0.0.1", number))
 	}
 	return addresses
-}
-
-// pair is a free port whose bus port, 10,000 above, is free too.
-func pair(t *testing.T) string {
-	t.Helper()
-	const bus, last = 10_000, 65_535
-	for range 200 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		port := l.Addr().(*net.TCPAddr).Port
-		if port+bus <= last {
-			above, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+bus))
-			if err == nil {
-				require.NoError(t, above.Close())
-				require.NoError(t, l.Close())
-				return strconv.Itoa(port)
-			}
-		}
-		require.NoError(t, l.Close())
-	}
-	t.Fatal("no free pair of ports")
-	return ""
 }
 
 func TestClusterIsMadeCompletedAndLeftAlone(t *testing.T) {

@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"path/filepath"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leanvibe/hive/activities/policy"
+	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
@@ -23,7 +25,7 @@ func TestRoomFor(t *testing.T) {
 }
 
 func TestPortsFreeNamesWhatIsTaken(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port.Reserve(t)))
 	require.NoError(t, err)
 	defer taken.Close()
 	wanted := []listener{{"leanvibe", "nginx", taken.Addr().String()}}
