@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,11 +17,15 @@ import (
 func TestTheTokenGoesToWorkersAndWithTasksAndNowhereElse(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]string{}
+	var enough context.CancelFunc // of a supply, which one request is all of
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
 		token := r.Header.Get("Authorization")
 		seen[r.Method+" "+r.URL.Path] = token
+		if enough != nil {
+			enough()
+		}
 		if strings.HasPrefix(r.URL.Path, "/control/") && token != "Bearer the-operators-token" {
 			w.WriteHeader(http.StatusForbidden)
 		}
@@ -44,10 +47,16 @@ func TestTheTokenGoesToWorkersAndWithTasksAndNowhereElse(t *testing.T) {
 	s, err := h.Drain(ctx, in)
 	require.NoError(t, err)
 	require.True(t, s.Draining)
-	const window = runbook.Duration(100 * time.Millisecond)
+	const window = runbook.Duration(patience)
 	for _, supply := range []runbook.SupplyInput{{URL: url + "/v1/tasks", Post: "{}", Rate: 50, Window: window}, {URL: url + "/get", Rate: 50, Window: window}} {
-		_, err = h.Supply(ctx, supply)
-		require.NoError(t, err)
+		bounded, cancel := context.WithCancel(ctx)
+		mu.Lock()
+		enough = cancel
+		mu.Unlock()
+		out, err := h.Supply(bounded, supply)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Positive(t, out.Sent)
+		require.Zero(t, out.Failed)
 	}
 	_, err = h.Ask(ctx, runbook.AskInput{URL: url + "/ask"})
 	require.NoError(t, err)
