@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,12 +194,16 @@ func TestTheDatabaseGoesAndComes(t *testing.T) {
 	book, stop := b.open()
 	recordMany(t, book, 0, 4, 10)
 	done := make(chan struct{})
+	var outages atomic.Int64
+	acts := 40
 	go func() {
 		defer close(done)
-		recordMany(t, book, 100, 8, 400)
+		for from := 100; from == 100 || outages.Load() <= 3; from += 8 * 400 {
+			recordMany(t, book, from, 8, 400)
+			acts += 8 * 400
+		}
 	}()
-	outages := 0
-	for running := true; running; outages++ {
+	for running := true; running; outages.Add(1) {
 		wait := time.After(time.Duration(rand.IntN(40)) * time.Millisecond)
 		select {
 		case <-done:
@@ -212,10 +217,9 @@ func TestTheDatabaseGoesAndComes(t *testing.T) {
 			b.wire.set(false, false)
 		}
 	}
-	require.Greater(t, outages, 3)
 	b.settle(book)
 	rows := b.rows()
-	complete(t, rows, 40+3200)
+	complete(t, rows, acts)
 	b.sound()
 	stop()
 	info, err := os.Stat(filepath.Join(b.state(), spoolFile))
@@ -227,25 +231,26 @@ func TestWithoutADatabaseTheRunGoesOn(t *testing.T) {
 	b := newBench(t)
 	b.wire.set(true, false)
 	book, stop := b.open()
+	const acts = 60
 	begun := time.Now()
-	for n := range 20 {
+	for n := range acts {
 		do(t, book, anAct(n), Result{Changed: yes()})
 	}
-	require.Less(t, time.Since(begun), 5*time.Second)
-	require.Equal(t, 40, book.Head().Spooled)
+	require.Less(t, time.Since(begun), acts*redialMin, "no act waits for the database, not even for the next try")
+	require.Equal(t, 2*acts, book.Head().Spooled)
 	within(t, "it is said", func() bool { return book.Away() != nil })
 	require.ErrorContains(t, book.Away(), "does not answer")
 	stop()
 
 	// Another process finds the rows; the database is back.
 	b.wire.set(false, false)
-	require.Equal(t, 40, b.verdict().Spooled)
+	require.Equal(t, 2*acts, b.verdict().Spooled)
 	book, _ = b.open()
-	do(t, book, anAct(20), Result{Changed: yes()})
+	do(t, book, anAct(acts), Result{Changed: yes()})
 	b.settle(book)
 	rows := b.rows()
-	complete(t, rows, 21)
-	for n := range 20 {
+	complete(t, rows, acts+1)
+	for n := range acts {
 		require.Equal(t, fmt.Sprintf("leanvibe-communication-hub-%d", n), rows[2*n].Target, "in order")
 	}
 	b.sound()
@@ -260,12 +265,10 @@ func TestADatabaseThatHangs(t *testing.T) {
 	b.wire.set(false, true)
 	begun := time.Now()
 	do(t, book, anAct(1), Result{Changed: yes()})
-	require.Less(t, time.Since(begun), writeMax+time.Second)
-	begun = time.Now()
 	for n := range 20 {
 		do(t, book, anAct(2+n), Result{Changed: yes()})
 	}
-	require.Less(t, time.Since(begun), time.Second)
+	require.Less(t, time.Since(begun), 10*writeMax, "had each waited, it would be 20 times as long")
 	b.wire.set(true, false)
 	b.wire.set(false, false)
 	b.settle(book)

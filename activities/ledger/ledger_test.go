@@ -154,7 +154,8 @@ func (b *bench) sound() {
 
 func within(t testing.TB, what string, met func() bool) {
 	t.Helper()
-	require.Eventually(t, met, 20*time.Second, 5*time.Millisecond, what)
+	const patience = time.Minute // a connection that failed often is tried again after redialMax
+	require.Eventually(t, met, patience, 5*time.Millisecond, what)
 }
 
 func anAct(n int) Act {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -132,24 +134,32 @@ func TestTheHeadsFileIsMissed(t *testing.T) {
 func TestVerifyBesideTheWriter(t *testing.T) {
 	b := newBench(t)
 	book, _ := b.open()
-	ended := make(chan struct{})
+	const workers, each = 4, 10
+	var acts atomic.Int64
+	enough, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		recordMany(t, book, 0, 4, 300)
+		for {
+			select {
+			case <-enough:
+				return
+			default:
+				recordMany(t, book, int(acts.Load()), workers, each)
+				acts.Add(workers * each)
+			}
+		}
 	}()
-	t.Cleanup(func() { <-ended })
-	for n := 0; ; n++ {
+	finish := sync.OnceFunc(func() { close(enough); <-ended })
+	t.Cleanup(finish)
+	for n := 0; n < 6 || acts.Load() < 1200; n++ {
 		b.sound()
 		if n%3 == 2 { // spooling and catching up
 			b.wire.cutConnections()
 		}
-		select {
-		case <-ended:
-			require.Positive(t, n)
-			return
-		default:
-		}
 	}
+	finish()
+	b.settle(book)
+	b.sound()
 }
 
 func TestErrorsOfTheDatabase(t *testing.T) {
