@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
@@ -87,14 +89,14 @@ func one[T any](b *bench, sql string, args ...any) T {
 // eventually waits for a condition that SQL tells.
 func (b *bench) eventually(sql string, args ...any) {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return one[bool](b, sql, args...) }, 20*time.Second, 5*time.Millisecond, sql)
+	require.Eventually(b.t, func() bool { return one[bool](b, sql, args...) }, time.Minute, 5*time.Millisecond, sql)
 }
 
-// maintain names an object, with a window of a minute.
+// maintain names an object, with a window that no machine is too slow for.
 func (b *bench) maintain(table, index string) runbook.MaintainInput {
 	return runbook.MaintainInput{
 		DatabaseInput: b.in, Schema: "public", Table: table, Index: index,
-		Until: time.Now().Add(time.Minute), Session: b.t.Name() + "/" + table + index,
+		Until: time.Now().Add(10 * time.Minute), Session: b.t.Name() + "/" + table + index,
 	}
 }
 
@@ -119,6 +121,7 @@ func (b *bench) began(name, sql string) (end func()) {
 type attempt struct {
 	ctx   context.Context
 	trace *trace
+	beat  func() // at each heartbeat
 }
 
 func run[In, Out any](t *testing.T, step runbook.Step[In, Out], handler func(context.Context, In) (Out, error), in In, a attempt) (Out, error) {
@@ -127,12 +130,15 @@ func run[In, Out any](t *testing.T, step runbook.Step[In, Out], handler func(con
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestActivityEnvironment()
-	env.SetTestTimeout(2 * time.Minute)
+	env.SetTestTimeout(10 * time.Minute)
 	if a.ctx != nil {
 		env.SetWorkerOptions(worker.Options{BackgroundActivityContext: a.ctx})
 	}
 	if a.trace != nil {
 		env.SetHeartbeatDetails(*a.trace)
+	}
+	if a.beat != nil {
+		env.SetOnActivityHeartbeatListener(func(*activity.Info, converter.EncodedValues) { a.beat() })
 	}
 	step.Bind(env, handler)
 	v, err := env.ExecuteActivity(step.Name, in)
