@@ -53,7 +53,7 @@ func withContainer(t *testing.T) (*stand, *client.Client, string) {
 	_, err = s.hand.locate(t.Context(), s.in)
 	require.Equal(t, runbook.Unreachable, runbook.KindOf(err))
 	require.NoError(t, docker.ContainerStart(t.Context(), made.ID, container.StartOptions{}))
-	require.Eventually(t, func() bool { _, err := s.hand.served(t.Context(), s.in.Proxy); return err == nil }, 15*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := s.hand.served(t.Context(), s.in.Proxy); return err == nil }, patience, 50*time.Millisecond)
 	return s, docker, made.ID
 }
 
@@ -73,18 +73,22 @@ func TestOnTheEngine(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, got.Changed)
 	require.Equal(t, map[string]int{b: 6}, s.answers("/v1/tasks", 6))
+	old := func(want int) func() bool { // those that carry nothing go, each at its own pace
+		return func() bool {
+			n, err := s.hand.oldWorkers(t.Context(), id)
+			return err == nil && n == want
+		}
+	}
+	require.Eventually(t, old(1), patience, 50*time.Millisecond)
 	seen, err = s.hand.Observe(t.Context(), s.in)
 	require.NoError(t, err)
 	require.Equal(t, 1, seen.OldWorkers)
 	leave()
-	require.Eventually(t, func() bool {
-		n, err := s.hand.oldWorkers(t.Context(), id)
-		return err == nil && n == 0
-	}, 10*time.Second, 50*time.Millisecond)
+	require.Eventually(t, old(0), patience, 50*time.Millisecond)
 
 	// the log is written by workers of another user than root
 	traffic, err := s.hand.AwaitTraffic(t.Context(), runbook.WatchTrafficInput{
-		ProxyInput: s.in, Upstream: upstream, Address: b, Since: started, Requests: 6, Deadline: runbook.Duration(5 * time.Second),
+		ProxyInput: s.in, Upstream: upstream, Address: b, Since: started, Requests: 6, Deadline: runbook.Duration(patience),
 	})
 	require.NoError(t, err)
 	require.True(t, traffic.Met)
@@ -110,7 +114,7 @@ func TestOnTheEngine(t *testing.T) {
 	select {
 	case err := <-ended:
 		require.ErrorIs(t, err, context.Canceled)
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		require.Fail(t, "a cancelled command is not left")
 	}
 }

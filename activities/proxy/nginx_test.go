@@ -130,6 +130,22 @@ func (s *stand) answers(path string, n int) map[string]int {
 	return out
 }
 
+// logged waits until the log has so many lines of a path: nginx answers first, and writes then.
+func (s *stand) logged(path string, lines int) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		n := 0
+		files, err := filepath.Glob(filepath.Join(s.hand.ProjectDir, s.in.Proxy.AccessLogDir, "access-*.log"))
+		require.NoError(s.t, err)
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			require.NoError(s.t, err)
+			n += strings.Count(string(raw), `"uri":"`+path)
+		}
+		return n == lines
+	}, patience, 20*time.Millisecond)
+}
+
 func (s *stand) served() int {
 	s.t.Helper()
 	n, err := s.hand.served(s.t.Context(), s.in.Proxy)
@@ -186,7 +202,7 @@ func withProcess(t *testing.T) (*stand, *process) {
 	s.hand.API = p
 	s.seed(s.replicas[0])
 	p.start()
-	require.Eventually(t, func() bool { _, err := s.hand.served(t.Context(), s.in.Proxy); return err == nil }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := s.hand.served(t.Context(), s.in.Proxy); return err == nil }, patience, 20*time.Millisecond)
 	return s, p
 }
 
@@ -314,12 +330,13 @@ func TestLogOfTheRealNginx(t *testing.T) {
 	require.NoError(t, err)
 	s.answers("/v1/tasks", 20)
 	s.answers("/v1/tasks/fail", 4)
-	in := runbook.WatchTrafficInput{ProxyInput: s.in, Upstream: upstream, Address: b, Since: started, Requests: 5, Deadline: runbook.Duration(5 * time.Second)}
+	s.logged("/v1/tasks", 24)
+	in := runbook.WatchTrafficInput{ProxyInput: s.in, Upstream: upstream, Address: b, Since: started, Requests: 5, Deadline: runbook.Duration(patience)}
 	seen, err := s.hand.AwaitTraffic(t.Context(), in)
 	require.NoError(t, err)
 	require.True(t, seen.Met)
 	w, err := s.hand.MeasureWindow(t.Context(), runbook.MeasureWindowInput{
-		ProxyInput: s.in, Upstream: upstream, Address: a, Others: []string{b}, Since: started, Window: runbook.Duration(2 * time.Second),
+		ProxyInput: s.in, Upstream: upstream, Address: a, Others: []string{b}, Since: started, Window: runbook.Duration(time.Since(started) + time.Second),
 		Rolling: runbook.RollingPolicy{MinRequests: 50},
 	})
 	require.NoError(t, err)

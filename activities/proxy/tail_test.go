@@ -18,6 +18,9 @@ const (
 	addressB = "10.231.16.5:8081"
 )
 
+// patience bounds what must come, on a machine that may stand still for a while.
+const patience = 30 * time.Second
+
 // entry is a line to generate.
 type entry struct {
 	at                   time.Time
