@@ -105,7 +105,7 @@ func TestAnActThatPanicsHasLeft(t *testing.T) {
 	_, err := a.ExecuteActivity(turn.Name, turnInput{Fence: fence("proxy", 1)})
 	require.Error(t, err)
 	require.InDelta(t, 1, gathered(t, a.registry)["hive_step_failures_total{kind=unclassified,step=tests.Turn}"], 0)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	leave, err := a.steps.gate.Enter(ctx, fence("proxy", 1))
 	require.NoError(t, err)

@@ -79,7 +79,7 @@ func TestWithoutTemporalAndEngine(t *testing.T) {
 	select {
 	case err := <-ended:
 		require.NoError(t, err)
-	case <-time.After(15 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the process does not stop while it waits for Temporal")
 	}
 }
