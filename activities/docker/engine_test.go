@@ -29,6 +29,9 @@ import (
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
+// patience bounds what must come, of an engine that has others to serve as well.
+const patience = time.Minute
+
 // bench is one Compose project on the real engine, removed when the test ends.
 type bench struct {
 	t       *testing.T
@@ -194,7 +197,7 @@ func (b *bench) gone(name string) {
 func (b *bench) eventually(name string, is func(container.InspectResponse) bool) container.InspectResponse {
 	b.t.Helper()
 	var c container.InspectResponse
-	require.Eventually(b.t, func() bool { c = b.inspect(name); return is(c) }, 20*time.Second, 20*time.Millisecond, "state of "+name)
+	require.Eventually(b.t, func() bool { c = b.inspect(name); return is(c) }, patience, 20*time.Millisecond, "state of "+name)
 	return c
 }
 
@@ -208,7 +211,7 @@ func (b *bench) logs(id string) string {
 // served waits until the program in the container listens to signals.
 func (b *bench) served(id string) {
 	b.t.Helper()
-	require.Eventually(b.t, func() bool { return strings.Contains(b.logs(id), "serving") }, 20*time.Second, 20*time.Millisecond)
+	require.Eventually(b.t, func() bool { return strings.Contains(b.logs(id), "serving") }, patience, 20*time.Millisecond)
 }
 
 func requireKind(t *testing.T, kind runbook.Kind, err error, contains ...string) {

@@ -19,7 +19,7 @@ func (b *bench) run(id string, args ...string) {
 	require.Eventually(b.t, func() bool {
 		done, err := b.api.ContainerExecInspect(b.ctx, e.ID)
 		return err == nil && !done.Running && done.ExitCode == 0
-	}, 10*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
 }
 
 func (b *bench) healthy(r runbook.Replica, check bool, hold, deadline time.Duration) runbook.Health {
@@ -35,9 +35,10 @@ func TestAwaitHealthy(t *testing.T) {
 	p := b.compose(modes)
 
 	plain := b.one(p, "plain")
-	h := b.healthy(plain, false, time.Second, 10*time.Second)
+	h := b.healthy(plain, false, time.Second, patience)
 	require.True(t, h.Healthy, h.Why)
 	require.GreaterOrEqual(t, h.Took.D(), time.Second, "it had to hold")
+	b.served(plain.ID)
 	h = b.healthy(plain, true, 0, 100*time.Millisecond)
 	require.Equal(t, "not healthy within 100ms: it has no HEALTHCHECK; its log ends: serving", h.Why)
 
@@ -46,7 +47,7 @@ func TestAwaitHealthy(t *testing.T) {
 	require.False(t, h.Healthy)
 	require.Contains(t, h.Why, "its check answers 1: no /tmp/ready", "never healthy")
 	b.run(checked.ID, "touch", "/tmp/ready")
-	h = b.healthy(checked, true, time.Second, 20*time.Second)
+	h = b.healthy(checked, true, time.Second, patience)
 	require.True(t, h.Healthy, h.Why)
 
 	bad := b.one(p, "bad")
@@ -97,7 +98,7 @@ func TestAwaitHealthyBeforeTheEngineHasJudged(t *testing.T) {
 	require.Equal(t, container.Healthy, silent.Health)
 
 	hanging := b.one(p, "hanging")
-	h = b.healthy(hanging, true, 0, 5*time.Second)
+	h = b.healthy(hanging, true, 0, 10*time.Second)
 	require.False(t, h.Healthy)
 	require.Contains(t, h.Why, "its check hangs")
 	top, err := b.api.ContainerTop(b.ctx, hanging.ID, nil)
@@ -123,10 +124,10 @@ func TestWatchReplica(t *testing.T) {
 	require.NoError(t, b.api.ContainerKill(b.ctx, plain.ID, "KILL"))
 	h = <-answer
 	require.Contains(t, h.Why, "exited with code 137")
-	require.Less(t, h.Took.D(), 30*time.Second, "it answers early")
+	require.Less(t, h.Took.D(), time.Minute, "it answers early")
 
 	b.run(checked.ID, "touch", "/tmp/ready")
-	require.True(t, b.healthy(checked, true, 0, 20*time.Second).Healthy)
+	require.True(t, b.healthy(checked, true, 0, patience).Healthy)
 	b.run(checked.ID, "untouch", "/tmp/ready")
 	h = watch(checked, time.Minute)
 	require.Contains(t, h.Why, "unhealthy")

@@ -44,13 +44,13 @@ func TestReclaimContainers(t *testing.T) {
 	require.NoError(t, err)
 	b.eventually(job.ID, func(c container.InspectResponse) bool { return c.State.Status == container.StateExited })
 	b.served(stopped.ID)
-	_, err = b.stop(stopped, 10*time.Second)
+	_, err = b.stop(stopped, patience)
 	require.NoError(t, err)
 
 	_, items := b.reclaim(0, time.Hour)
 	require.Empty(t, items, "it ended a moment ago, however long ago it was made")
 	in := runbook.ReclaimInput{}
-	require.Eventually(t, func() bool { in, items = b.reclaim(9, time.Millisecond); return len(items) == 1 }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { in, items = b.reclaim(9, time.Millisecond); return len(items) == 1 }, patience, 20*time.Millisecond)
 	item, ok := items[stopped.Name]
 	require.True(t, ok, "the stopped copy, and not the job that did its work: %v", items)
 	require.Contains(t, item.Reason, "exited since")

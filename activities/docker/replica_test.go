@@ -288,7 +288,7 @@ services:
   hanging:
     image: IMAGE
     network_mode: none
-    healthcheck: {test: ["CMD", "/app", "stubborn"], interval: 1h, timeout: 300ms}
+    healthcheck: {test: ["CMD", "/app", "stubborn"], interval: 1h, timeout: 3s}
 `
 
 func (b *bench) one(p *types.Project, service string) runbook.Replica {
@@ -316,7 +316,7 @@ func TestStopBySignals(t *testing.T) {
 	require.GreaterOrEqual(t, s.Took.D(), time.Second)
 	require.False(t, b.inspect(stubborn.ID).State.Running)
 
-	s, err = b.stop(gentle, 10*time.Second)
+	s, err = b.stop(gentle, patience)
 	require.NoError(t, err)
 	require.Equal(t, []any{false, 4}, []any{s.Killed, s.ExitCode}, "its own stop signal was sent")
 
@@ -346,7 +346,7 @@ func TestStopIsTakenUp(t *testing.T) {
 		d := document{}
 		_, err := b.hand.read("out/state/runs/r/containers/"+slow.Name+".json", &d)
 		return err == nil && !d.Stop.Signalled.IsZero()
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	cancel()
 	require.ErrorIs(t, <-first, context.Canceled)
 	require.True(t, b.inspect(slow.ID).State.Running)

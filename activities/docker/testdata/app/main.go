@@ -31,7 +31,7 @@ func main() {
 		case <-again:
 			fmt.Println("signalled twice")
 			os.Exit(9)
-		case <-time.After(3 * time.Second):
+		case <-time.After(10 * time.Second):
 		}
 	case "exit": // fails at once, with everything it knows
 		fmt.Fprintln(os.Stderr, "fatal: cannot start with", strings.Join(os.Environ(), " "), strings.Repeat("and more ", 400))
