@@ -32,7 +32,7 @@ func startGuarded(t *testing.T) string {
 	require.NoError(t, os.WriteFile(file, []byte("agent "+workerToken+" guarded\nclient "+senderToken+"\n"), 0o600))
 	p, err := process.New(process.Config{
 		Service: "communication-hub", Version: "test", Instance: "guarded", Listen: "127.0.0.1:0", AccessFile: file,
-		DrainMin: 20 * time.Millisecond, ShutdownMax: 10 * time.Second,
+		DrainMin: 20 * time.Millisecond, ShutdownMax: patience,
 	})
 	require.NoError(t, err)
 	client := rediscluster.New([]string{redistest.Addr(t)}, "")

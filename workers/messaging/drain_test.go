@@ -67,7 +67,7 @@ func TestDrain_AnswersWhatIsUnderWay(t *testing.T) {
 // TestDrain_IsBounded: what Redis never confirms is refused as unknown, and the hub ends.
 func TestDrain_IsBounded(t *testing.T) {
 	store := redistest.Own(t)
-	h := startHubAt(t, "one", store.Addr())
+	h := startHubBounded(t, "one", store.Addr(), 0, 10*time.Second)
 	a := connect(t, h, unique("a"), "")
 	direct := redis.NewClient(&redis.Options{Addr: store.Addr()})
 	defer direct.Close()

@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(redistest.Run(m))
 }
 
-const patience = 15 * time.Second
+// patience bounds what must come, on a machine that may stand still for a while.
+const patience = time.Minute
 
 // testHub is one hub process in the test's own.
 type testHub struct {
@@ -54,9 +55,15 @@ func startHubAt(t *testing.T, name, redisAddr string) *testHub {
 
 func startHubWaiting(t *testing.T, name, redisAddr string, replicas int) *testHub {
 	t.Helper()
+	return startHubBounded(t, name, redisAddr, replicas, patience)
+}
+
+// startHubBounded is startHubWaiting with a bound of its end's own.
+func startHubBounded(t *testing.T, name, redisAddr string, replicas int, shutdown time.Duration) *testHub {
+	t.Helper()
 	p, err := process.New(process.Config{
 		Service: "communication-hub", Version: "test", Instance: name, Listen: "127.0.0.1:0",
-		DrainMin: 20 * time.Millisecond, ShutdownMax: 10 * time.Second,
+		DrainMin: 20 * time.Millisecond, ShutdownMax: shutdown,
 	})
 	require.NoError(t, err)
 	client := rediscluster.New([]string{redisAddr}, "")
@@ -366,17 +373,27 @@ func connectAfter(t *testing.T, h *testHub, id string, cursor frame.Cursor) *bat
 	return a
 }
 
-func (a *batchAgent) next(t *testing.T) frame.Item {
+// raw is what is left of the last frame, or the next one.
+func (a *batchAgent) raw(t *testing.T) ([]byte, error) {
 	t.Helper()
+	if rest := a.rest; len(rest) > 0 {
+		a.rest = nil
+		return rest, nil
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if len(a.rest) == 0 {
-		kind, raw, err := a.Read(ctx)
-		require.NoError(t, err)
+	kind, raw, err := a.Read(ctx)
+	if err == nil {
 		require.Equal(t, websocket.MessageBinary, kind)
-		a.rest = raw
 	}
-	it, rest, err := frame.NextItem(a.rest)
+	return raw, err
+}
+
+func (a *batchAgent) next(t *testing.T) frame.Item {
+	t.Helper()
+	raw, err := a.raw(t)
+	require.NoError(t, err)
+	it, rest, err := frame.NextItem(raw)
 	require.NoError(t, err)
 	a.rest = rest
 	return it

@@ -190,7 +190,7 @@ func TestKills(t *testing.T) {
 		h.start(t)
 		t.Cleanup(h.kill)
 	}
-	require.Eventually(t, func() bool { return hubs[0].ready() && hubs[1].ready() }, 30*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return hubs[0].ready() && hubs[1].ready() }, patience, 20*time.Millisecond)
 	url := proxy(t, hubs)
 
 	seed := uint64(time.Now().UnixNano())
@@ -225,7 +225,7 @@ func TestKills(t *testing.T) {
 	require.Eventually(t, func() bool {
 		l.sent++
 		return agents[0].Send(t.Context(), topic, "", []byte(fmt.Sprint(l.sent))) == nil && l.heard() == n
-	}, 30*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	l.warm = l.sent
 	for i, c := range agents {
 		senders.Go(func() { l.send(sending, c, []string{names[(i+1)%n], topic}) })

@@ -19,6 +19,9 @@ import (
 // clusterWait bounds each wait for the cluster: forming, a promotion, a return.
 const clusterWait = 2 * time.Minute
 
+// answerMax bounds a node's answer, on a machine that may stand still for a while.
+const answerMax = 20 * time.Second
+
 // Cluster is a Redis Cluster of one test's own, three masters with a replica
 // each, as in production: append-only files, min-replicas-to-write 1, noeviction.
 type Cluster struct{ nodes []*node }
@@ -37,7 +40,7 @@ func NewCluster(t testing.TB) *Cluster {
 	for range 6 {
 		ports := []string{strconv.Itoa(port.Reserve(t)), strconv.Itoa(port.Reserve(t))}
 		n := &node{addr: net.JoinHostPort("127.0.0.1", ports[0]), dir: t.TempDir(), ports: ports}
-		n.client = redis.NewClient(&redis.Options{Addr: n.addr, MaxRetries: -1})
+		n.client = redis.NewClient(&redis.Options{Addr: n.addr, MaxRetries: -1, ReadTimeout: answerMax})
 		c.nodes = append(c.nodes, n)
 		t.Cleanup(n.end)
 		n.start(t)
@@ -100,8 +103,11 @@ func (c *Cluster) Synced(t testing.TB, slot int) {
 // promoted, and starts the killed node again on what is on its disk.
 func (c *Cluster) KillMaster(t testing.TB, slot int) {
 	t.Helper()
-	killed := c.master(t.Context(), slot)
-	require.NotNil(t, killed)
+	var killed *node
+	wait(t, "the slot has one master", func(ctx context.Context) bool {
+		killed = c.master(ctx, slot)
+		return killed != nil
+	})
 	require.NoError(t, killed.cmd.Process.Kill())
 	_ = killed.cmd.Wait() // killed, as asked
 	wait(t, "a replica is promoted", func(ctx context.Context) bool { return c.master(ctx, slot) != nil })

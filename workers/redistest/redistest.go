@@ -27,7 +27,7 @@ import (
 )
 
 // startMax bounds the start; a cluster node refuses writes for its first 2 s.
-const startMax = 30 * time.Second
+const startMax = time.Minute
 
 type server struct {
 	addr    string
@@ -97,7 +97,8 @@ func (s *server) launch() error {
 func (s *server) ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startMax)
 	defer cancel()
-	c := redis.NewClient(&redis.Options{Addr: s.addr})
+	// Repeated after a late answer, the slots would be taken already.
+	c := redis.NewClient(&redis.Options{Addr: s.addr, ReadTimeout: startMax, MaxRetries: -1})
 	defer c.Close()
 	if !until(ctx, func() bool { return c.Ping(ctx).Err() == nil }) {
 		return errors.New("redis-server does not answer: " + s.log())
