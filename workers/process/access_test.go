@@ -31,7 +31,7 @@ const (
 type server struct {
 	*Process
 	addr string
-	log  string // the file
+	logs string // the directory
 	// served is what handlers have seen; ended is how streams ended.
 	served, ended chan string
 }
@@ -82,15 +82,23 @@ func start(t *testing.T, change func(*Config)) *server {
 	addr, err := p.Addr(t.Context())
 	require.NoError(t, err)
 	s.addr = addr.String()
-	s.log = filepath.Join(cfg.LogDir, "one-"+time.Now().UTC().Format("2006-01-02")+".log")
+	s.logs = cfg.LogDir
 	return s
 }
 
+// logged is what stands in the log, which has a file a day.
 func (s *server) logged(t *testing.T) string {
 	t.Helper()
-	raw, err := os.ReadFile(s.log)
+	days, err := filepath.Glob(filepath.Join(s.logs, "one-*.log"))
 	require.NoError(t, err)
-	return string(raw)
+	require.NotEmpty(t, days)
+	var all strings.Builder
+	for _, day := range days {
+		raw, err := os.ReadFile(day)
+		require.NoError(t, err)
+		all.Write(raw)
+	}
+	return all.String()
 }
 
 func (s *server) refusals(t *testing.T, reason string) float64 {
