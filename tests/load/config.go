@@ -39,6 +39,8 @@ type Config struct {
 	Settle time.Duration
 	// Beat is the time between two messages of one WebSocket (default 1 s).
 	Beat time.Duration
+	// back is how soon a closed WebSocket must be back (default reconnectBar); a test gives a busy machine more.
+	back time.Duration
 	// Progress, if set, is called once a second from a goroutine of the loader.
 	Progress func(Snapshot)
 }
@@ -67,6 +69,7 @@ func (c Config) withDefaults() Config {
 	c.Timeout = or(c.Timeout, 10*time.Second)
 	c.Settle = or(c.Settle, time.Minute)
 	c.Beat = or(c.Beat, time.Second)
+	c.back = or(c.back, reconnectBar)
 	return c
 }
 

@@ -10,34 +10,46 @@ import (
 	"go.uber.org/goleak"
 )
 
-// drive puts short traffic on a planted stack.
-func drive(t *testing.T, p *planted, adjust func(*Config)) *Result {
+const (
+	// patience bounds what must come, on a machine that may stand still for a while.
+	patience = 30 * time.Second
+	// rate of requests a second, and how many of them are enough: half a second's.
+	rate, plenty = 400, 200
+)
+
+// drive puts traffic on a planted stack until there were plenty of requests, and its faults have happened.
+func drive(t *testing.T, p *planted, adjust ...func(*Config)) *Result {
 	t.Helper()
 	server := start(t, p)
+	defer server.Close()
 	c := Config{
-		BaseURL: server.URL, Run: "test", Rate: 400, Connections: 8, Sockets: 3, Slow: -1, Writes: 50,
-		Beat: 20 * time.Millisecond, Timeout: 2 * time.Second, Settle: 5 * time.Second,
+		BaseURL: server.URL, Run: "test", Rate: rate, Connections: 8, Sockets: 3, Slow: -1, Writes: 50,
+		Beat: 20 * time.Millisecond, Timeout: patience, Settle: patience,
 	}
-	if adjust != nil {
-		adjust(&c)
+	for _, a := range adjust {
+		a(&c)
 	}
-	r, err := Run(context.Background(), c, 500*time.Millisecond)
+	l, err := begin(context.Background(), c, During)
+	require.NoError(t, err)
+	reached(t, l, plenty)
+	require.Eventually(t, p.happened, patience, time.Millisecond)
+	r, err := l.Stop(context.Background())
 	require.NoError(t, err)
 	return r
 }
 
 func TestLoadFindsNothingWrongWithASoundStack(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
-	r := drive(t, &planted{}, nil)
+	r := drive(t, &planted{})
 	orderly(t, r)
 	require.True(t, r.Agree)
-	require.InDelta(t, 200, r.Requests, 4, "an open loop sends what the rate says")
+	require.LessOrEqual(t, float64(r.Requests), rate*r.DurationS+1, "no more than the rate says")
 	require.Equal(t, 3, r.Websockets.Survived)
 	require.Positive(t, r.Websockets.Stored)
 	require.Nil(t, r.P99BeforeMS, "nothing was sent before")
 	require.NotNil(t, r.P99DuringMS)
 	require.Equal(t, r.Client.Acknowledged, r.Server.LookedUp)
-	goleak.VerifyNone(t, ignore, goleak.IgnoreTopFunction("net/http.(*Server).Serve"), goleak.IgnoreAnyFunction("net/http/httptest.(*Server).goServe.func1"))
+	goleak.VerifyNone(t, ignore)
 }
 
 // TestLoadFinds plants each fault; a ledger that misses one proves nothing about the stack.
@@ -93,7 +105,7 @@ func TestLoadFinds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := drive(t, c.plant, nil)
+			r := drive(t, c.plant, func(c *Config) { c.Settle = 5 * time.Second }) // some never settle
 			require.Error(t, r.Err())
 			c.check(t, r)
 		})
@@ -101,7 +113,7 @@ func TestLoadFinds(t *testing.T) {
 }
 
 func TestLoadCountsAWebSocketThatReturnsInTimeAsInOrder(t *testing.T) {
-	r := drive(t, &planted{closeCode: websocket.StatusGoingAway}, nil)
+	r := drive(t, &planted{closeCode: websocket.StatusGoingAway, again: 3}, func(c *Config) { c.back = patience })
 	require.Equal(t, 3, r.Websockets.Returned)
 	require.Equal(t, 3, r.Websockets.Closed1001)
 	require.NotNil(t, r.Websockets.ReconnectMaxMS)
@@ -109,17 +121,16 @@ func TestLoadCountsAWebSocketThatReturnsInTimeAsInOrder(t *testing.T) {
 }
 
 func TestLoadHonoursConnectionsThatAreClosedPolitely(t *testing.T) {
-	r := drive(t, &planted{polite: 10}, nil)
+	r := drive(t, &planted{polite: 10})
 	require.Zero(t, r.Failed)
 	require.Greater(t, r.Client.Opened, int64(10))
 }
 
 // TestLoadDoesNotOmitAStall: a closed loop would send 8 requests into the stall, one a connection, and call it quiet.
 func TestLoadDoesNotOmitAStall(t *testing.T) {
-	r := drive(t, &planted{stallAt: 20, stall: 200 * time.Millisecond}, nil)
-	require.Zero(t, r.Failed)
-	require.InDelta(t, 200, r.Requests, 4, "requests fall due whether or not the server answers")
-	require.Greater(t, *r.Latency[During].P90MS, 50.0, "200 ms of 500 ms were stalled: far more than a tenth of the requests felt it")
+	r := drive(t, &planted{stallAt: 20, together: 80})
+	require.Zero(t, r.Failed, "requests fall due whether or not the server answers")
+	require.Greater(t, *r.Latency[During].P90MS, 50.0, "80 of some 200 fell due in 200 ms and waited for the last of them: far more than a tenth")
 	require.Greater(t, *r.LongestGapMS, 150.0)
 }
 
@@ -128,13 +139,13 @@ func TestLoadKeepsLongPollsApart(t *testing.T) {
 	orderly(t, r)
 	require.Positive(t, r.Slow.Requests)
 	require.GreaterOrEqual(t, *r.Slow.P50MS, 249.0)
-	require.Less(t, *r.P99DuringMS, 200.0)
+	require.Equal(t, r.Client.ByClass[Slow].Requests, r.Slow.Requests)
 	require.Equal(t, r.Requests, r.Latency[During].Requests+r.Slow.Requests)
 }
 
 func TestLoadDividesTheRunByMarks(t *testing.T) {
 	server := start(t, &planted{})
-	l, err := Start(context.Background(), Config{BaseURL: server.URL, Rate: 400, Connections: 8, Sockets: -1, Slow: -1})
+	l, err := Start(context.Background(), Config{BaseURL: server.URL, Rate: rate, Connections: 8, Sockets: -1, Slow: -1})
 	require.NoError(t, err)
 	for _, p := range []Phase{During, After} {
 		reached(t, l, 40)
@@ -152,7 +163,7 @@ func TestLoadDividesTheRunByMarks(t *testing.T) {
 func TestLoadFindsAnAnswerOfAnOldVersion(t *testing.T) {
 	p := &planted{}
 	server := start(t, p)
-	l, err := Start(context.Background(), Config{BaseURL: server.URL, Rate: 400, Connections: 8, Sockets: -1, Slow: -1})
+	l, err := Start(context.Background(), Config{BaseURL: server.URL, Rate: rate, Connections: 8, Sockets: -1, Slow: -1})
 	require.NoError(t, err)
 	reached(t, l, 40)
 	l.Expect("2") // the stack still answers as 1
@@ -172,11 +183,11 @@ func reached(t *testing.T, l *Loader, n int64) {
 		return int64(len(l.ledger.entries))
 	}
 	goal := count() + n
-	require.Eventually(t, func() bool { return count() >= goal }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return count() >= goal }, patience, time.Millisecond)
 }
 
 func TestLoadGivesNoVerdictWhenItFellBehind(t *testing.T) {
-	r := drive(t, &planted{}, nil)
+	r := drive(t, &planted{})
 	orderly(t, r)
 	r.RateS = 0.9 * float64(r.WantedS)
 	require.ErrorContains(t, r.Err(), "no verdict")

@@ -36,7 +36,10 @@ type expectation struct {
 }
 
 // Start checks that the stack answers, opens connections and WebSockets, and begins. The traffic ends with ctx or Stop.
-func Start(ctx context.Context, config Config) (*Loader, error) {
+func Start(ctx context.Context, config Config) (*Loader, error) { return begin(ctx, config, Before) }
+
+// begin is Start in a phase: from the first request on, which is due at once.
+func begin(ctx context.Context, config Config, phase Phase) (*Loader, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err
@@ -47,7 +50,7 @@ func Start(ctx context.Context, config Config) (*Loader, error) {
 	}
 	l := &Loader{config: config, wire: newWire(config, token), ledger: newLedger(), mix: &mix{config: config}}
 	l.held = &heldTask{config: config, wire: l.wire, mix: l.mix}
-	l.phase.Store(Before)
+	l.phase.Store(phase)
 	l.expect.Store(expectation{})
 	if err := l.prepare(ctx); err != nil {
 		l.wire.close()
@@ -119,11 +122,10 @@ func (l *Loader) Stop(ctx context.Context) (*Result, error) {
 
 // Run puts the load on for a duration, without phases: all of it counts as During.
 func Run(ctx context.Context, config Config, duration time.Duration) (*Result, error) {
-	l, err := Start(ctx, config)
+	l, err := begin(ctx, config, During)
 	if err != nil {
 		return nil, err
 	}
-	l.Mark(During)
 	select {
 	case <-time.After(duration):
 	case <-ctx.Done():

@@ -146,7 +146,7 @@ func (s *sockets) verdict() Sockets {
 			if c.BackMS != nil && (v.ReconnectMaxMS == nil || *c.BackMS > *v.ReconnectMaxMS) {
 				v.ReconnectMaxMS = c.BackMS
 			}
-			inOrder = inOrder && c.inOrder()
+			inOrder = inOrder && c.inOrder(s.config.back)
 		}
 		switch {
 		case len(m.closures) == 0:

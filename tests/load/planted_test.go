@@ -28,9 +28,8 @@ type planted struct {
 	forget, never, share int
 	// wrongTask answers the n-th GET with another task.
 	wrongTask int
-	// stall holds every answer back once, for this long, from the n-th POST on.
-	stallAt int
-	stall   time.Duration
+	// stallAt holds every answer back once, from the n-th POST on, until so many requests wait together.
+	stallAt, together int
 	// polite closes each connection after this many requests, saying so.
 	polite int
 	// closeCode ends each WebSocket once, after its third message; refuse is how long it may not come back.
@@ -38,6 +37,8 @@ type planted struct {
 	refuse    time.Duration
 	// mute accepts a WebSocket that comes back, and closes it without a greeting, for as long as refuse says.
 	mute bool
+	// again is how many agents must be heard again after their closure.
+	again int
 	// loseMail drops the n-th message after saying that it is stored, doubleMail delivers it twice.
 	loseMail, doubleMail int
 
@@ -48,10 +49,20 @@ type planted struct {
 	gets     int
 	served   int
 	version  string
-	stalled  time.Time
+	stalled  chan struct{} // closed when the stall is over
+	waiting  int
 	agents   map[string]*websocket.Conn
 	closed   map[string]time.Time
 	messages int
+	returned int // agents that have sent something after a closure
+}
+
+// happened says that the faults of the WebSockets have; those of requests are early ones.
+func (p *planted) happened() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	const mail = 20 // the doubled one's second copy is no longer under way
+	return (p.closeCode == 0 || len(p.closed) == len(p.agents)) && p.returned >= p.again && (p.loseMail+p.doubleMail == 0 || p.messages >= mail)
 }
 
 func start(t *testing.T, p *planted) *httptest.Server {
@@ -79,9 +90,17 @@ func (p *planted) common(next http.Handler) http.Handler {
 		if p.polite > 0 && p.served%p.polite == 0 && r.Header.Get("Upgrade") == "" {
 			w.Header().Set("Connection", "close")
 		}
-		until := p.stalled
+		stalled := p.stalled
+		if stalled != nil {
+			if p.waiting++; p.waiting == p.together {
+				close(stalled)
+				p.stalled = nil
+			}
+		}
 		p.mu.Unlock()
-		<-time.After(time.Until(until))
+		if stalled != nil {
+			<-stalled
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -105,7 +124,7 @@ func (p *planted) submit(w http.ResponseWriter, r *http.Request) {
 	case p.share:
 		id = "t1"
 	case p.stallAt:
-		p.stalled = time.Now().Add(p.stall)
+		p.stalled = make(chan struct{})
 	}
 	w.WriteHeader(http.StatusCreated)
 	fmt.Fprintf(w, `{"task":{"id":%q}}`, id)
@@ -210,6 +229,11 @@ func (p *planted) connect(w http.ResponseWriter, r *http.Request) {
 		}
 		if f.Type == frame.Send {
 			p.relay(r, connection, f)
+		}
+		if before && heard == 1 {
+			p.mu.Lock()
+			p.returned++
+			p.mu.Unlock()
 		}
 		if heard == 3 && p.closeCode != 0 && !before {
 			p.mu.Lock()

@@ -98,8 +98,8 @@ type Closure struct {
 }
 
 // inOrder: going away, said so, and back in time.
-func (c Closure) inOrder() bool {
-	return c.Code == int(websocket.StatusGoingAway) && c.BackMS != nil && *c.BackMS <= float64(reconnectBar.Milliseconds())
+func (c Closure) inOrder(bar time.Duration) bool {
+	return c.Code == int(websocket.StatusGoingAway) && c.BackMS != nil && *c.BackMS <= float64(bar.Milliseconds())
 }
 
 // dial connects and waits for the hub's greeting: a hub that drains may still accept and close at once.
