@@ -62,8 +62,10 @@ func contents(t testing.TB, l *Log) (snapshot string, records []string) {
 
 func TestPausedOwnerIsFenced(t *testing.T) {
 	c := newServer(t).client(t)
-	a := take(t, c, "a", 0)
-	_, err := a.Append(t.Context(), one("1"))
+	a, err := Takeover(t.Context(), Options{Client: c, Name: "a", Lease: time.Hour})
+	require.NoError(t, err)
+	t.Cleanup(a.Close)
+	_, err = a.Append(t.Context(), one("1"))
 	require.NoError(t, err)
 
 	_, err = Takeover(t.Context(), Options{Client: c, Name: "b", Lease: time.Second})
@@ -71,6 +73,7 @@ func TestPausedOwnerIsFenced(t *testing.T) {
 	require.ErrorAs(t, err, &held)
 	require.Equal(t, "a", held.Name)
 
+	require.NoError(t, c.HSet(t.Context(), a.owner, "until", "1").Err()) // the hour is over
 	b := takeWhenFree(t, c, "b", 0)
 	require.Equal(t, a.Epoch()+1, b.Epoch())
 	require.ErrorIs(t, a.Renew(t.Context()), ErrFenced)

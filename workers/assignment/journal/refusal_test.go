@@ -40,7 +40,7 @@ func TestPassingRefusalsAreRepeated(t *testing.T) {
 		"min-replicas-to-write": {"1", "0"},
 	} {
 		require.NoError(t, c.ConfigSet(t.Context(), name, value[0]).Err())
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		_, err := l.Append(ctx, one(name))
 		cancel()
 		require.ErrorIs(t, err, ErrRefusing, name)

@@ -16,6 +16,9 @@ import (
 	"github.com/leanvibe/hive/workers/redistest"
 )
 
+// patience bounds what must come, on a machine that may stand still for a while; a lease and a partition's end as well.
+const patience = 30 * time.Second
+
 // stream is an agent's end: it keeps what it is told.
 type stream struct {
 	mu       sync.Mutex
@@ -66,7 +69,7 @@ func options(t testing.TB) Options {
 	limits := DefaultLimits()
 	limits.Tasks, limits.Agents = 10_000, 100
 	return Options{
-		Journal: journal.Options{Client: client, Partition: int(numbers.Add(1)), Name: "first", Lease: 500 * time.Millisecond},
+		Journal: journal.Options{Client: client, Partition: int(numbers.Add(1)), Name: "first", Lease: patience},
 		Limits:  limits,
 	}
 }
@@ -215,6 +218,7 @@ func TestPartition_RedisAway(t *testing.T) {
 	opts := options(t)
 	mine := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{redistest.Addr(t)}})
 	opts.Journal.Client = mine
+	opts.Journal.Lease = 500 * time.Millisecond // it waits for Redis as long at its end
 	p, stop, ended := serve(t, opts)
 	_, err := p.Submit(t.Context(), drafts(1, nil))
 	require.NoError(t, err)
