@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -16,6 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 )
+
+// patience bounds what must come, on a machine that has more to do.
+const patience = 2 * time.Minute
 
 // asServer makes the test binary run the real main instead of the tests, so that a server can be killed for real.
 const asServer = "HIVE_TEMPORAL_TEST_RUNS_MAIN"
@@ -30,11 +32,13 @@ func TestMain(m *testing.M) {
 
 // process is one running server; a test may start several after each other on the same data.
 type process struct {
-	t     *testing.T
-	ports settings
-	args  []string
-	cmd   *exec.Cmd
-	log   tail
+	t       *testing.T
+	ports   settings
+	cmd     *exec.Cmd
+	log     tail
+	ended   chan struct{} // closed when it has, with what is in exit
+	exit    error
+	stopped bool
 }
 
 // tail keeps the end of what a server logged: enough to see why it failed, short enough to read.
@@ -53,43 +57,72 @@ func (l *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (l *tail) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = nil
+}
+
 func (l *tail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return string(l.text)
 }
 
-// boot starts a server and returns when it is healthy.
+// boot starts a server and returns when it is healthy. One that ends because somebody else was faster to take a port
+// is started again with others.
 func boot(t *testing.T, data string, extra ...string) *process {
 	t.Helper()
 	p := &process{t: t, ports: *defaults()}
-	p.ports.port, p.ports.uiPort, p.ports.metricsPort = free(t), free(t), free(t)
-	p.args = append([]string{"--data", data, "--port", strconv.Itoa(p.ports.port), "--ui-port", strconv.Itoa(p.ports.uiPort),
-		"--metrics-port", strconv.Itoa(p.ports.metricsPort)}, extra...)
-	p.start()
 	t.Cleanup(func() { p.stop(syscall.SIGKILL) })
+	for p.launch(data, extra); !p.healthy(); p.launch(data, extra) {
+		require.Contains(t, p.log.String(), syscall.EADDRINUSE.Error(), "the server has ended")
+	}
 	return p
 }
 
-func (p *process) start() {
+func (p *process) launch(data string, extra []string) {
 	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0], p.args...)
+	ports, err := p.ports.freePorts(3)
+	require.NoError(p.t, err)
+	p.ports.port, p.ports.uiPort, p.ports.metricsPort = ports[0], ports[1], ports[2]
+	p.log.clear()
+	p.cmd = exec.Command(os.Args[0], append([]string{"--data", data, "--port", strconv.Itoa(p.ports.port),
+		"--ui-port", strconv.Itoa(p.ports.uiPort), "--metrics-port", strconv.Itoa(p.ports.metricsPort)}, extra...)...)
 	p.cmd.Env = append(os.Environ(), asServer+"=1")
 	p.cmd.Stderr = &p.log
 	require.NoError(p.t, p.cmd.Start())
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	require.Eventually(p.t, func() bool { return checkHealth(ctx, &p.ports, 5*time.Second) == nil },
-		time.Minute, 50*time.Millisecond, "server is not healthy: %s", &p.log)
+	p.ended = make(chan struct{})
+	go func() {
+		p.exit = p.cmd.Wait()
+		close(p.ended)
+	}()
+}
+
+// healthy waits until the server is; false when it has ended.
+func (p *process) healthy() (healthy bool) {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		select {
+		case <-p.ended:
+			return true
+		default:
+		}
+		healthy = checkHealth(context.Background(), &p.ports, 5*time.Second) == nil
+		return healthy
+	}, patience, 50*time.Millisecond, "the server is not healthy: %s", &p.log)
+	return healthy
 }
 
 // stop ends the server by the signal and returns its exit error; a stopped one stays stopped.
 func (p *process) stop(signal syscall.Signal) error {
-	if p.cmd.ProcessState != nil {
+	if p.stopped || p.ended == nil {
 		return nil
 	}
+	p.stopped = true
 	_ = p.cmd.Process.Signal(signal)
-	return p.cmd.Wait()
+	<-p.ended
+	return p.exit
 }
 
 // client connects under a name; without one the SDK's own identity is sent.
@@ -115,14 +148,6 @@ func (p *process) rss() int64 {
 	kib, err := strconv.ParseInt(strings.Fields(after)[0], 10, 64)
 	require.NoError(p.t, err)
 	return kib << 10
-}
-
-func free(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // quiet drops the SDK's log lines; the tests read results.

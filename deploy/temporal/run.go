@@ -83,10 +83,11 @@ func serveBrowser(ctx context.Context, s *settings, b browser) error {
 	if err != nil {
 		return fmt.Errorf("listen for browsers: %w", err)
 	}
-	innerPort, err := s.freePort()
+	inner, err := s.freePorts(1)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	innerPort := inner[0]
 	ui := newUI(s, innerPort, b.principals)
 	go startUI(ui)
 	defer ui.Stop()

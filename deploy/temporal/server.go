@@ -65,17 +65,15 @@ func newServer(s *settings, sql *config.SQL, principals *authorizer.Principals) 
 }
 
 func servicePorts(s *settings) (map[primitives.ServiceName]int, error) {
-	ports := map[primitives.ServiceName]int{primitives.FrontendService: s.port}
-	for _, name := range services {
-		if _, fixed := ports[name]; fixed {
-			continue
-		}
-		port, err := s.freePort()
-		if err != nil {
-			return nil, err
-		}
-		ports[name] = port
+	free, err := s.freePorts(len(services))
+	if err != nil {
+		return nil, err
 	}
+	ports := make(map[primitives.ServiceName]int, len(services))
+	for i, name := range services {
+		ports[name] = free[i]
+	}
+	ports[primitives.FrontendService] = s.port
 	return ports, nil
 }
 

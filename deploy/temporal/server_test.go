@@ -100,7 +100,7 @@ func TestSecondBootAddsAttributesAndKeepsRunsThroughAKill(t *testing.T) {
 	require.Eventually(t, func() bool {
 		found, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: `OpsRunbook="Holder" OR OpsTicket="T-1"`})
 		return err == nil && found.GetCount() == 2
-	}, 10*time.Second, 50*time.Millisecond, "both runs are listed by their attributes")
+	}, patience, 50*time.Millisecond, "both runs are listed by their attributes")
 
 	work(t, c)
 	require.NoError(t, c.SignalWorkflow(ctx, "survivor", "", "go", nil))
@@ -156,7 +156,7 @@ func TestAResetThatWouldLeakALockIsRefused(t *testing.T) {
 	require.Eventually(t, func() bool {
 		lock, err := c.DescribeWorkflowExecution(ctx, "lock:test", "")
 		return err == nil && lock.GetWorkflowExecutionInfo().GetParentExecution().GetRunId() == run.GetRunID() && completedTasks(t, c, "holder") >= 2
-	}, 20*time.Second, 50*time.Millisecond, "the parent holds its lock")
+	}, patience, 50*time.Millisecond, "the parent holds its lock")
 
 	last := lastCompletedTask(t, c, "holder")
 	_, err = c.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,12 +98,21 @@ func (s *settings) checkPorts() error {
 	return fmt.Errorf("cannot listen: %s; stop what holds the port or choose another", strings.Join(taken, ", "))
 }
 
-// freePort asks the kernel for an unused port of the bind address, for the services that only this process calls.
-func (s *settings) freePort() (int, error) {
-	l, err := net.Listen("tcp", s.address(0))
-	if err != nil {
-		return 0, fmt.Errorf("find a free port on %s: %w", s.bind, err)
+// freePorts asks the kernel for unused ports of the bind address, for the services that only this process calls. Each is
+// held until the last is found: one that is let go at once may be given a second time. So may one that a flag names,
+// while nobody listens on it yet.
+func (s *settings) freePorts(n int) ([]int, error) {
+	named := []int{s.port, s.uiPort, s.metricsPort}
+	var ports []int
+	for len(ports) < n {
+		l, err := net.Listen("tcp", s.address(0))
+		if err != nil {
+			return nil, fmt.Errorf("find a free port on %s: %w", s.bind, err)
+		}
+		defer func() { _ = l.Close() }()
+		if port := l.Addr().(*net.TCPAddr).Port; !slices.Contains(named, port) {
+			ports = append(ports, port)
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return ports, nil
 }

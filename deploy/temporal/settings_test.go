@@ -42,7 +42,27 @@ func TestATakenPortIsNamedByItsFlag(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()
 	s := defaults()
-	s.port, s.uiPort, s.metricsPort = free(t), l.Addr().(*net.TCPAddr).Port, free(t)
+	free, err := s.freePorts(2)
+	require.NoError(t, err)
+	s.port, s.uiPort, s.metricsPort = free[0], l.Addr().(*net.TCPAddr).Port, free[1]
 	require.ErrorContains(t, s.checkPorts(), "--ui-port")
 	require.NotContains(t, s.checkPorts().Error(), "--metrics-port")
+}
+
+func TestFreePortsAreDifferentAndNoFlags(t *testing.T) {
+	s := defaults()
+	seen := map[int]bool{}
+	ports, err := s.freePorts(100)
+	require.NoError(t, err)
+	for _, port := range ports {
+		require.False(t, seen[port], "given twice")
+		seen[port] = true
+	}
+	// Whatever the kernel offers next, it is none of these.
+	s.port, s.uiPort, s.metricsPort = ports[0], ports[1], ports[2]
+	again, err := s.freePorts(1000)
+	require.NoError(t, err)
+	require.NotContains(t, again, s.port)
+	require.NotContains(t, again, s.uiPort)
+	require.NotContains(t, again, s.metricsPort)
 }
