@@ -212,9 +212,16 @@ func (p *process) args(more ...string) []string {
 
 func (p *process) start() {
 	p.master = exec.Command("nginx", p.args("-g", "daemon off;")...)
+	var said strings.Builder
+	p.master.Stderr = &said
 	require.NoError(p.t, p.master.Start())
 	p.state = container.StateRunning
-	p.t.Cleanup(p.stop)
+	p.t.Cleanup(func() {
+		p.stop()
+		if p.t.Failed() {
+			p.t.Log(said.String())
+		}
+	})
 }
 
 func (p *process) stop() {

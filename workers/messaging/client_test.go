@@ -194,14 +194,25 @@ func TestSlowReader_FindsEverythingInRedis(t *testing.T) {
 func TestWait_WithoutReplicaNothingIsConfirmed(t *testing.T) {
 	h := startHubWaiting(t, "one", redistest.Addr(t), 1)
 	to := unique("to")
-	code, _, body := request(t, "POST", "http://"+h.addr+"/v1/messages", "k", `{"from":"a","to":"`+to+`","body":1}`)
-	require.Equal(t, http.StatusServiceUnavailable, code)
-	require.Contains(t, body, "0 of 1 replicas")
+	unconfirmed(t, func() (int, string) {
+		code, _, body := request(t, "POST", "http://"+h.addr+"/v1/messages", "k", `{"from":"a","to":"`+to+`","body":1}`)
+		return code, body
+	})
 	// The outcome was unknown: a repeat under the same id, once replicas count no more, is a duplicate.
 	h = startHub(t, "two")
-	code, _, body = request(t, "POST", "http://"+h.addr+"/v1/messages", "k", `{"from":"a","to":"`+to+`","body":1}`)
+	code, _, body := request(t, "POST", "http://"+h.addr+"/v1/messages", "k", `{"from":"a","to":"`+to+`","body":1}`)
 	require.Equal(t, http.StatusOK, code, body)
 	require.Contains(t, body, `"duplicate":true`)
+}
+
+// unconfirmed sends until the refusal says why: of a machine that stood still it tells the last try's timeout.
+func unconfirmed(t *testing.T, send func() (code int, body string)) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		code, body := send()
+		require.Equal(t, http.StatusServiceUnavailable, code, body)
+		return strings.Contains(body, "0 of 1 replicas")
+	}, patience, time.Millisecond)
 }
 
 func TestFrames_TooLargeEndTheSocket(t *testing.T) {
