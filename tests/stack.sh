@@ -38,4 +38,4 @@ if [ -z "$volumes" ]; then down+=(--volumes "$stack"); fi
 if [ -z "$running" ]; then trap '"${down[@]}"' EXIT; fi
 out/bin/hive up
 cd tests/e2e
-HIVE_E2E=1 go test -count=1 -timeout 20m -v -run '^(TestARollOutlivesThreeKills|TestWeeklyMaintenanceFromTheTemporalUI)$' .
+HIVE_E2E=1 go test -count=1 -timeout 30m -v -run '^(TestARollOutlivesThreeKills|TestWeeklyMaintenanceFromTheTemporalUI)$' .

@@ -18,7 +18,7 @@ const (
 	// look is how often a condition on a page is looked at.
 	look = 200 * time.Millisecond
 	// patience is how long a page may take to show what it was asked for.
-	patience = 60 * time.Second
+	patience = 3 * time.Minute
 	// settle is how long a page may load before it is loaded again, at most so many times.
 	settle  = 20 * time.Second
 	reloads = 3

@@ -17,6 +17,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 echo "installing for the browser tests: chromium"
-"${sudo[@]}" apt-get -qq update
+# Another installation may be under way, and a mirror may be away for a moment.
+patient=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=5)
+"${sudo[@]}" apt-get "${patient[@]}" -qq update
 # The font is named, because without one every page renders as boxes and the screenshots show nothing.
-"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "${patient[@]}" -qq install -y --no-install-recommends chromium fonts-dejavu-core >/dev/null
