@@ -37,5 +37,7 @@ fi
 
 echo "installing for the tests: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
-"${sudo[@]}" apt-get -qq update
-"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+# A machine that has just booted may be at its own updates, and a mirror may be away for a moment.
+patient=(-o DPkg::Lock::Timeout=300 -o Acquire::Retries=5)
+"${sudo[@]}" apt-get "${patient[@]}" -qq update
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get "${patient[@]}" -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
