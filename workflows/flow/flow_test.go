@@ -12,6 +12,7 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/leanvibe/hive/workflows/runbook"
@@ -32,11 +33,15 @@ type stage struct {
 	alertmanager string
 }
 
+// patience bounds what a workflow or a step does at a stretch, on a machine that may stand still for a while.
+const patience = 5 * time.Minute
+
 func newStage() *stage {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	s := &stage{env: suite.NewTestWorkflowEnvironment(), fail: map[string]error{}, alertmanager: "http://alerts"}
-	s.env.SetTestTimeout(time.Minute)
+	s.env.SetTestTimeout(patience)
+	s.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience})
 	s.env.RegisterWorkflowWithOptions(Lock, workflow.RegisterOptions{Name: LockName})
 	runbook.LoadPolicy.Bind(s.env, func(context.Context, runbook.LoadPolicyInput) (runbook.LoadPolicyOutput, error) {
 		return runbook.LoadPolicyOutput{Policy: runbook.Policy{Hash: "p", Rolling: runbook.RollingPolicy{LockWait: runbook.Duration(time.Minute)},

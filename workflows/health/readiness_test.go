@@ -10,6 +10,7 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/leanvibe/hive/workflows/runbook"
 )
@@ -38,12 +39,16 @@ func healthySeen() *stackSeen {
 	}
 }
 
+// patience bounds what a workflow or a step does at a stretch, on a machine that may stand still for a while.
+const patience = 5 * time.Minute
+
 func (s *stackSeen) check(t *testing.T) runbook.Report {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetTestTimeout(time.Minute)
+	env.SetTestTimeout(patience)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience})
 	ReadinessCheck.Bind(env, RunReadinessCheck)
 	runbook.LoadPolicy.Bind(env, func(context.Context, runbook.LoadPolicyInput) (runbook.LoadPolicyOutput, error) {
 		out := loaded()

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/leanvibe/hive/workflows/flow"
@@ -411,12 +412,16 @@ func (w *world) bindOthers(r runbook.Registry) {
 	})
 }
 
+// patience bounds what a workflow or a step does at a stretch, on a machine that may stand still for a while.
+const patience = 5 * time.Minute
+
 // run runs a procedure in the world on the virtual clock.
 func (w *world) run(name string, in any, before ...func(*testsuite.TestWorkflowEnvironment)) (runbook.Report, error) {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetTestTimeout(time.Minute)
+	env.SetTestTimeout(patience)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience})
 	w.bind(env)
 	env.RegisterWorkflowWithOptions(flow.Lock, workflow.RegisterOptions{Name: flow.LockName})
 	RollingRestart.Bind(env, RunRollingRestart)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/leanvibe/hive/workflows/runbook"
@@ -39,10 +40,19 @@ func twice(t *testing.T, at, now string, in ScheduledRunInput) (*world, Schedule
 	return execute(t, at, now, in, "twice")
 }
 
+// environment is the SDK's own, with patience: a machine may stand still for a while.
+func environment(suite *testsuite.WorkflowTestSuite) *testsuite.TestWorkflowEnvironment {
+	const patience = 5 * time.Minute
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetTestTimeout(patience)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience})
+	return env
+}
+
 func execute(t *testing.T, at, now string, in ScheduledRunInput, name string) (*world, ScheduledRunResult, error) {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
-	w := &world{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment()}
+	w := &world{TestWorkflowEnvironment: environment(&suite)}
 	ScheduledRun.Bind(w, RunScheduledRun)
 	runbook.SendNotice.Bind(w, func(_ context.Context, in runbook.NoticeInput) (runbook.NoticeOutput, error) {
 		w.notices = append(w.notices, in)
@@ -162,7 +172,7 @@ func TestScheduledRunRefusesWhatNoScheduleWrites(t *testing.T) {
 
 func TestMissedRunTells(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
-	env := suite.NewTestWorkflowEnvironment()
+	env := environment(&suite)
 	MissedRun.Bind(env, RunMissedRun)
 	var sent []runbook.NoticeInput
 	runbook.SendNotice.Bind(env, func(_ context.Context, in runbook.NoticeInput) (runbook.NoticeOutput, error) {

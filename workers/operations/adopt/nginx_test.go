@@ -208,7 +208,7 @@ func TestNginxServesTheChange(t *testing.T) {
 				var err error
 				res, err = http.Get("http://127.0.0.1:" + at + c.ask)
 				return err == nil
-			}, 10*time.Second, 20*time.Millisecond, "nginx does not answer")
+			}, patience, 20*time.Millisecond, "nginx does not answer")
 			defer res.Body.Close()
 			body := make([]byte, len(c.want))
 			_, err := res.Body.Read(body)
@@ -226,7 +226,7 @@ func TestNginxServesTheChange(t *testing.T) {
 
 			require.Eventually(t, func() bool {
 				files, err := filepath.Glob(filepath.Join(dir, "access-20*.log"))
-				if err != nil || len(files) != 1 {
+				if err != nil || len(files) == 0 {
 					return false
 				}
 				raw, err := os.ReadFile(files[0])
@@ -235,7 +235,7 @@ func TestNginxServesTheChange(t *testing.T) {
 					Addr string `json:"upstream_addr"`
 				}
 				return err == nil && json.Unmarshal(raw, &line) == nil && line.URI != "" && line.Addr == address
-			}, 10*time.Second, 50*time.Millisecond, "the log has no line of the request")
+			}, patience, 50*time.Millisecond, "the log has no line of the request")
 		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/leanvibe/hive/workflows/flow"
@@ -59,13 +60,17 @@ func hands(r runbook.Registry, loaded runbook.LoadPolicyOutput) {
 	})
 }
 
+// patience bounds what must come, on a machine that may stand still for a while.
+const patience = 5 * time.Minute
+
 // plan is the plan of a procedure on a stack as it was written.
 func plan(t *testing.T, loaded runbook.LoadPolicyOutput, procedure string, in any) runbook.Report {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetTestTimeout(time.Minute)
+	env.SetTestTimeout(patience)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience})
 	env.RegisterWorkflowWithOptions(flow.Lock, workflow.RegisterOptions{Name: flow.LockName})
 	health.ReadinessCheck.Bind(env, health.RunReadinessCheck)
 	maintenance.WeeklyMaintenance.Bind(env, maintenance.RunWeeklyMaintenance)

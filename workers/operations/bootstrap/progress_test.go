@@ -40,7 +40,7 @@ func TestWatchPrintsWithoutBeingAsked(t *testing.T) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return strings.Contains(out.String(), "base")
-	}, 5*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	stop()
 }
 

@@ -83,10 +83,17 @@ func (n *notes) End(_ context.Context, a ledger.Act, r ledger.Result) error {
 	return lose
 }
 
+// patience bounds what a workflow or a step does at a stretch, on a machine that may stand still for a while.
+const patience = 5 * time.Minute
+
 func environment(r Recorder) *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{New(Config{Recorder: r, Effect: effects, Worker: "opsworker@here"})}})
+	env.SetTestTimeout(patience)
+	env.SetWorkerOptions(worker.Options{
+		DeadlockDetectionTimeout: patience,
+		Interceptors:             []interceptor.WorkerInterceptor{New(Config{Recorder: r, Effect: effects, Worker: "opsworker@here"})},
+	})
 	look.Bind(env, func(context.Context, turnInput) (runbook.Changed, error) { return runbook.Changed{}, nil })
 	push.Bind(env, func(context.Context, fencedInput) (runbook.Silence, error) { return runbook.Silence{}, nil })
 	return env
@@ -206,7 +213,7 @@ func TestNoSecretIsLeft(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- book.Run(ctx) }()
 			if !away {
-				require.Eventually(t, func() bool { return book.Away() == nil }, 20*time.Second, 5*time.Millisecond)
+				require.Eventually(t, func() bool { return book.Away() == nil }, patience, 5*time.Millisecond)
 			}
 			registry := prometheus.NewRegistry()
 			env := environment(Measure(registry, book))
