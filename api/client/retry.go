@@ -41,7 +41,9 @@ func (b *backoff) wait(ctx context.Context, asked time.Duration) error {
 }
 
 // retryable tells whether the same call may succeed later, and how long the
-// server asked to wait.
+// server asked to wait. Cancelled is what the library calls a connection that was
+// reset or had been closed, and a replica a request that it cut at its end: whoever
+// cancels a call himself knows it by his context.
 func retryable(err error) (time.Duration, bool) {
 	var e *connect.Error
 	if !errors.As(err, &e) {
@@ -49,8 +51,6 @@ func retryable(err error) (time.Duration, bool) {
 	}
 	switch e.Code() {
 	case connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeAborted, connect.CodeCanceled:
-		// Canceled too: connect calls a reset connection so. Whether the caller itself has
-		// given up is its context's to say.
 		secs, err := strconv.Atoi(e.Meta().Get("Retry-After"))
 		if err != nil || secs < 0 {
 			return 0, true

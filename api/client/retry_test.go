@@ -1,36 +1,64 @@
 package client
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 
+	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 
 	hivev1 "github.com/leanvibe/hive/api/hive/v1"
+	"github.com/leanvibe/hive/api/hive/v1/hivev1connect"
 )
 
-// A connection that breaks in the middle of a call, as at a proxy's reload, is no answer:
-// the call is made again.
-func TestCall_AgainAfterAReset(t *testing.T) {
-	var calls atomic.Int32
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if calls.Add(1) > 1 {
-			w.Header().Set("Content-Type", "application/proto")
-			return // an empty message: an answer of zeros
+// counters answers how often it was asked.
+type counters struct {
+	hivev1connect.UnimplementedAssignmentServiceHandler
+	asked atomic.Int64
+}
+
+func (c *counters) Stats(context.Context, *connect.Request[hivev1.StatsRequest]) (*connect.Response[hivev1.StatsResponse], error) {
+	if c.asked.Add(1) == 1 {
+		return nil, connect.NewError(connect.CodeCanceled, context.Canceled) // cut at a replica's end
+	}
+	return connect.NewResponse(&hivev1.StatsResponse{}), nil
+}
+
+// What a roll does to a call's connection is no answer.
+func TestCall_GoesOnWhereItWasCut(t *testing.T) {
+	service := &counters{}
+	_, handler := hivev1connect.NewAssignmentServiceHandler(service)
+	var connections atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if connections.Add(1) > 1 {
+			handler.ServeHTTP(w, r)
+			return
 		}
-		conn, _, err := w.(http.Hijacker).Hijack()
-		if err == nil {
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			_ = conn.Close()
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
 		}
+		if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // its end is a reset
+			t.Error(err)
+		}
+		_ = conn.Close()
 	}))
-	t.Cleanup(srv.Close)
-	c := New(srv.URL, nil)
-	_, err := call(t.Context(), c.rpc.Complete, &hivev1.CompleteRequest{AgentId: "a"})
+	defer srv.Close()
+	transport := NewTransport()
+	defer transport.CloseIdleConnections()
+	c := New(srv.URL, &http.Client{Transport: transport})
+	_, err := c.Stats(t.Context(), "")
 	require.NoError(t, err)
-	require.EqualValues(t, 2, calls.Load())
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	require.EqualValues(t, 2, service.asked.Load())
+	require.EqualValues(t, 3, connections.Load())
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = c.Stats(ended, "")
+	require.Equal(t, connect.CodeCanceled, connect.CodeOf(err), "the caller's own end is one")
 }
