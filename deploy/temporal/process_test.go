@@ -41,7 +41,7 @@ type process struct {
 	stopped bool
 }
 
-// tail keeps the end of what a server logged: enough to see why it failed, short enough to read.
+// tail keeps the end of what a server logged: enough to see why it failed, whose reason stands before a long stack.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -51,7 +51,7 @@ func (l *tail) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, b...)
-	if over := len(l.text) - 4096; over > 0 {
+	if over := len(l.text) - 64<<10; over > 0 {
 		l.text = l.text[over:]
 	}
 	return len(b), nil
