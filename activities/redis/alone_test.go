@@ -33,7 +33,7 @@ func server(t *testing.T, ip string, at int, more ...string) (*redis.Client, *ex
 	require.Eventually(t, func() bool {
 		err := c.Ping(context.Background()).Err()
 		return err == nil || strings.Contains(err.Error(), "NOAUTH")
-	}, 20*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 	return c, cmd
 }
 
@@ -91,7 +91,7 @@ func TestAMasterAndItsReplica(t *testing.T) {
 		var err error
 		s, err = h.Observe(context.Background(), in)
 		return err == nil && len(s.Problems) == 0
-	}, 20*time.Second, 50*time.Millisecond, "%+v", s)
+	}, patience, 50*time.Millisecond, "%+v", s)
 	require.Equal(t, []string{"master", "replica"}, []string{s.Nodes[0].Role, s.Nodes[1].Role})
 	require.True(t, s.Nodes[1].LinkUp)
 
@@ -100,7 +100,7 @@ func TestAMasterAndItsReplica(t *testing.T) {
 	require.Eventually(t, func() bool {
 		s, _ = h.Observe(context.Background(), in)
 		return !s.Nodes[1].LinkUp
-	}, 20*time.Second, 50*time.Millisecond)
+	}, patience, 50*time.Millisecond)
 	require.Contains(t, strings.Join(s.Problems, "\n"), "no master answers: nobody takes writes")
 }
 

@@ -20,6 +20,9 @@ import (
 
 const password = "geheim"
 
+// patience bounds what must come, on a machine that may stand still for a while.
+const patience = time.Minute
+
 // cluster is a real Redis Cluster of the test's own: node n listens on 127.<base>.n.
 type cluster struct {
 	t     *testing.T
@@ -77,7 +80,7 @@ func (c *cluster) join(masters, bus int) {
 	ctx := context.Background()
 	for n := range c.nodes {
 		r := c.client(n)
-		require.Eventually(c.t, func() bool { return r.Ping(ctx).Err() == nil }, 20*time.Second, 5*time.Millisecond)
+		require.Eventually(c.t, func() bool { return r.Ping(ctx).Err() == nil }, patience, 5*time.Millisecond)
 		require.NoError(c.t, r.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", n+1).Err())
 		if n < masters {
 			require.NoError(c.t, r.ClusterAddSlotsRange(ctx, n*slots/masters, (n+1)*slots/masters-1).Err())
@@ -86,14 +89,14 @@ func (c *cluster) join(masters, bus int) {
 	}
 	for n := masters; n < len(c.nodes); n++ {
 		master := c.client(n-masters).Do(ctx, "CLUSTER", "MYID").Val()
-		require.Eventually(c.t, func() bool { return c.client(n).Do(ctx, "CLUSTER", "REPLICATE", master).Err() == nil }, 20*time.Second, 10*time.Millisecond)
+		require.Eventually(c.t, func() bool { return c.client(n).Do(ctx, "CLUSTER", "REPLICATE", master).Err() == nil }, patience, 10*time.Millisecond)
 	}
 	c.well()
 }
 
-func (c *cluster) well() {
+// well waits until nothing is wrong, and answers what was seen then.
+func (c *cluster) well() (s runbook.CacheState) {
 	c.t.Helper()
-	var s runbook.CacheState
 	defer func() {
 		if c.t.Failed() {
 			c.t.Logf("%+v", s)
@@ -102,7 +105,8 @@ func (c *cluster) well() {
 	require.Eventually(c.t, func() bool {
 		s = c.observe()
 		return len(s.Problems) == 0 && s.Written && s.SlotsCovered == slots
-	}, 30*time.Second, 20*time.Millisecond)
+	}, patience, 20*time.Millisecond)
+	return s
 }
 
 func (c *cluster) observe() runbook.CacheState {
