@@ -24,7 +24,8 @@ const (
 	clientToken   = "client-token-0123456789"
 	operatorToken = "operator-token-0123456789"
 
-	patience = 20 * time.Second
+	// patience bounds what must come.
+	patience = time.Minute
 )
 
 // server is a process in the test's own that answers calls of the table.
@@ -40,7 +41,7 @@ func start(t *testing.T, change func(*Config)) *server {
 	t.Helper()
 	cfg := Config{
 		Service: "test", Version: "test", Instance: "one", Listen: "127.0.0.1:0", LogDir: t.TempDir(),
-		DrainMin: time.Millisecond, ShutdownMax: 5 * time.Second, Limits: access.DefaultLimits(),
+		DrainMin: time.Millisecond, ShutdownMax: patience, Limits: access.DefaultLimits(),
 	}
 	change(&cfg)
 	p, err := New(cfg)
@@ -311,7 +312,7 @@ func TestAccess_ChangedFileIsFoundByLooking(t *testing.T) {
 
 const (
 	// short is a limit that a test can wait for, and that a busy machine keeps.
-	short = 400 * time.Millisecond
+	short = time.Second
 	// longer outlasts it.
-	longer = 3 * short
+	longer = 2 * short
 )
