@@ -24,11 +24,33 @@ func TestSlowReader_IsClosedOthersGoOnAndItResumes(t *testing.T) {
 	t.Cleanup(one.kill)
 	require.Eventually(t, one.ready, patience, 10*time.Millisecond)
 	h := &testHub{addr: one.addr}
-	const resident = "process_resident_memory_bytes"
+	const resident, closedSlow = "process_resident_memory_bytes", `leanvibe_hub_closed_total{reason="slow"}`
 	before := metric(t, h.addr, resident)
 
 	id := unique("slow")
-	slow := connectBatch(t, h, id) // and reads nothing
+	slow := connectBatch(t, h, id)
+	taken := make(chan struct{}) // the hub has taken it for slow
+	var written [][]byte
+	read := make(chan error, 1)
+	// It reads nothing before, and then what had been written and why it was closed: the hub waits for that a few seconds.
+	go func() {
+		for times, err := scrape(h.addr, closedSlow); times == 0; times, err = scrape(h.addr, closedSlow) {
+			if err != nil {
+				read <- err
+				return
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+		close(taken)
+		for {
+			_, raw, err := slow.Read(t.Context())
+			if err != nil {
+				read <- err
+				return
+			}
+			written = append(written, raw)
+		}
+	}()
 	sender := runClient(t, client.Config{URL: "http://" + h.addr, Agent: unique("from"), Window: 256})
 	const n, size = 6000, 16 << 10 // 94 MiB
 	var stored sync.WaitGroup
@@ -45,8 +67,7 @@ func TestSlowReader_IsClosedOthersGoOnAndItResumes(t *testing.T) {
 
 	quick := runClient(t, client.Config{URL: "http://" + h.addr, Agent: unique("quick")})
 	var times []time.Duration
-	const closedSlow = `leanvibe_hub_closed_total{reason="slow"}`
-	for deadline := time.Now().Add(patience); len(times) == 0 || metric(t, h.addr, closedSlow) == 0; {
+	for deadline := time.Now().Add(patience); len(times) == 0 || !ended(taken); {
 		require.Less(t, time.Now(), deadline, "the slow reader was never closed")
 		begun := time.Now()
 		require.NoError(t, quick.Send(t.Context(), unique("to"), "", []byte("1")))
@@ -59,15 +80,10 @@ func TestSlowReader_IsClosedOthersGoOnAndItResumes(t *testing.T) {
 	t.Logf("the hub grew by %.0f MiB while %d MiB were stored", grown/(1<<20), n*size>>20)
 	require.Less(t, grown, 48.0*(1<<20))
 
-	// It reads at last: what had been written, then why it was closed.
+	err := <-read
+	require.EqualValues(t, frame.CloseSlow, websocket.CloseStatus(err), err)
 	var cursor frame.Cursor
-	for {
-		kind, raw, err := slow.Read(t.Context())
-		if err != nil {
-			require.EqualValues(t, frame.CloseSlow, websocket.CloseStatus(err), err)
-			break
-		}
-		require.Equal(t, websocket.MessageBinary, kind)
+	for _, raw := range written {
 		cursor = follow(t, raw, cursor)
 	}
 	require.Less(t, cursor.N, uint64(n))
@@ -76,6 +92,16 @@ func TestSlowReader_IsClosedOthersGoOnAndItResumes(t *testing.T) {
 		it := again.next(t)
 		require.Equal(t, frame.OpDeliver, it.Op)
 		cursor = follow(t, frame.AppendItem(nil, &it), cursor)
+	}
+}
+
+// ended says that a channel is closed.
+func ended(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
