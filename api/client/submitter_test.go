@@ -78,7 +78,8 @@ func (s *store) SubmitStream(
 	var said chan struct{} // of who is inside
 	for {
 		var m *hivev1.SubmitStreamRequest
-		more, tell := true, false
+		more := true
+		var tell bool
 		select {
 		case m, more = <-frames:
 			tell = m.GetInside()
