@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// batchMost bounds how many tasks are archived at once: what one record of the
-	// journal confirms, and about 1 MiB of tasks without their bodies.
-	batchMost = 4096
+	// batchMost bounds how many tasks are archived at once: half a MiB without their
+	// bodies. The partition hands them out in 0.2 ms, in which it does nothing else; of
+	// more at once PostgreSQL takes no more in a second.
+	batchMost = 2048
 	// batchLeast is how far a batch shrinks when one after the other fails: what is too
 	// much for a PostgreSQL that crawls must not be tried again as it is for ever.
 	batchLeast = 256
