@@ -11,8 +11,8 @@ import (
 
 const (
 	// batchMost bounds how many tasks are archived at once: half a MiB without their
-	// bodies. The partition hands them out in 0.2 ms, in which it does nothing else; of
-	// more at once PostgreSQL takes no more in a second.
+	// bodies. The partition hands them out in 0.2 ms, in which it does nothing else.
+	// Twice as many take a sixth less processor time each, and stop it for up to 1 ms.
 	batchMost = 2048
 	// batchLeast is how far a batch shrinks when one after the other fails: what is too
 	// much for a PostgreSQL that crawls must not be tried again as it is for ever.
