@@ -27,6 +27,7 @@ import (
 // confirmed is there; with the replica back the same send is confirmed, once.
 func TestWait_ReplicaKilled(t *testing.T) {
 	cluster := redistest.NewCluster(t)
+	cluster.Steady(t)
 	h := startHubWaiting(t, "one", cluster.Addrs()[0], 1)
 	nodes := rediscluster.New(cluster.Addrs(), "")
 	defer nodes.Close()
@@ -75,6 +76,7 @@ func confirmed(code int) bool { return code == http.StatusCreated || code == htt
 // nothing, in the hub's own repeats too, which find the message stored and write nothing.
 func TestWait_ReplicaStopped(t *testing.T) {
 	cluster := redistest.NewCluster(t)
+	cluster.Steady(t)
 	h := startHubWaiting(t, "one", cluster.Addrs()[0], 1)
 	nodes := rediscluster.New(cluster.Addrs(), "")
 	defer nodes.Close()
@@ -126,10 +128,14 @@ func killReplica(t *testing.T, master *redis.Client) (restart func()) {
 // replicaOf connects to the only replica of a master.
 func replicaOf(t *testing.T, master *redis.Client) *redis.Client {
 	t.Helper()
-	line := field(master.Info(t.Context(), "replication").Val(), "slave0") // ip=127.0.0.1,port=1,state=online,...
-	_, rest, _ := strings.Cut(line, "port=")
-	port, _, ok := strings.Cut(rest, ",")
-	require.True(t, ok, line)
+	var port string
+	require.Eventually(t, func() bool {
+		line := field(master.Info(t.Context(), "replication").Val(), "slave0") // ip=127.0.0.1,port=1,state=online,...
+		_, rest, _ := strings.Cut(line, "port=")
+		var ok bool
+		port, _, ok = strings.Cut(rest, ",")
+		return ok
+	}, patience, time.Millisecond)
 	replica := redis.NewClient(&redis.Options{Addr: net.JoinHostPort("127.0.0.1", port)})
 	t.Cleanup(func() { _ = replica.Close() })
 	return replica

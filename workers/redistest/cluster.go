@@ -84,6 +84,18 @@ func (c *Cluster) Addrs() []string {
 	return out
 }
 
+// Steady has no node taken for dead any more, however long it or the machine stands
+// still: for tests that want no promotion.
+func (c *Cluster) Steady(t testing.TB) {
+	t.Helper()
+	for _, n := range c.nodes {
+		require.NoError(t, n.client.ConfigSet(t.Context(), "cluster-node-timeout", "600000").Err())
+	}
+	for i := range 3 {
+		c.Synced(t, i*16384/3)
+	}
+}
+
 // Synced waits until every node sees the cluster whole and the slot's master calls
 // a replica online: it has been sent all that it lacked and is streamed the rest.
 func (c *Cluster) Synced(t testing.TB, slot int) {
