@@ -74,10 +74,9 @@ func stack(t *testing.T) (orchestrator, hub *service) {
 	t.Setenv("HIVE_PEER_TOKEN_FILE", secret)
 	t.Setenv("HIVE_PEER_LISTEN", "127.0.0.1:0")
 	t.Setenv("HIVE_POSTGRES_DSN", "postgres://leanvibe@127.0.0.1:1/none") // the archive is behind the path: tasks flow without it
-	token := filepath.Join(t.TempDir(), "peer_token")
-	require.NoError(t, os.WriteFile(token, []byte("peer-token-0123456789"), 0o600))
-	t.Setenv("HIVE_PEER_TOKEN_FILE", token)
-	t.Setenv("HIVE_PEER_LISTEN", "127.0.0.1:0")
+	// A machine that stands still loses neither a task nor a partition.
+	t.Setenv("HIVE_LEASE", patience.String())
+	t.Setenv("HIVE_TERM", "30s")
 	return start(t, "orchestrator", assignment.Setup), start(t, "hub", messaging.Setup)
 }
 
@@ -114,9 +113,20 @@ func next[T any](t *testing.T, c <-chan T) (v T) {
 
 func get(t *testing.T, url string, into any) {
 	t.Helper()
-	resp, err := http.Get(url)
-	require.NoError(t, err)
-	answer(t, resp, http.StatusOK, into)
+	answer(t, settled(t, func() (*http.Response, error) { return http.Get(url) }), http.StatusOK, into)
+}
+
+// settled asks until the service is not away for a moment, as it is while a machine stands still.
+func settled(t *testing.T, ask func() (*http.Response, error)) *http.Response {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; <-time.After(glance) {
+		resp, err := ask()
+		require.NoError(t, err)
+		if resp.StatusCode != http.StatusServiceUnavailable || time.Now().After(deadline) {
+			return resp
+		}
+		require.NoError(t, resp.Body.Close())
+	}
 }
 
 func answer(t *testing.T, resp *http.Response, code int, into any) {
@@ -137,10 +147,22 @@ func (s *service) submit(t *testing.T, queue, handler, payload string, more map[
 	}
 	raw, err := json.Marshal(draft)
 	require.NoError(t, err)
-	resp, err := http.Post(s.url+"/v1/tasks", "application/json", bytes.NewReader(raw))
-	require.NoError(t, err)
+	key := rand.Text() // a try whose answer was "away" may have stored it
+	resp := settled(t, func() (*http.Response, error) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/v1/tasks", bytes.NewReader(raw))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", key)
+		return http.DefaultClient.Do(req)
+	})
+	code := http.StatusCreated
+	if resp.StatusCode == http.StatusOK {
+		code = http.StatusOK
+	}
 	var out struct{ Task task }
-	answer(t, resp, http.StatusCreated, &out)
+	answer(t, resp, code, &out)
 	return out.Task.ID
 }
 

@@ -109,6 +109,7 @@ func (w *world) start(name string, edit ...func(*process.Config, *Config)) *repl
 		PeerListen: "127.0.0.1:0", PeerToken: "peer-token-0123456789",
 	}
 	c.Limits.Tasks, c.Limits.Agents = 100_000, 1000
+	c.Limits.Lease = patience // no lease runs out because the machine stands still
 	var err error
 	c.Store, err = archive.NewStore(w.t.Context(), w.dsn, "", name)
 	require.NoError(w.t, err)
