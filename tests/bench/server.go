@@ -26,6 +26,11 @@ const (
 	serverQueues   = 16 // over all partitions
 	serverPayload  = 128
 	serverWindow   = 4000 // tasks under way when saturated
+	// serverTasks bounds the saturated part: nobody archives, and the partitions keep 200,000
+	// finished tasks each.
+	serverTasks = 500_000
+	// serverMost bounds the whole: a server that takes nothing more is an error, not a wait.
+	serverMost = 3 * time.Minute
 )
 
 // The live server's rows: cmd/orchestrator as it ships, a Redis of its own with everysec, load
@@ -69,7 +74,7 @@ func loadServer(ctx context.Context, say func(string, ...any)) ([]Row, error) {
 		return nil, err
 	}
 	defer s.end()
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithTimeoutCause(ctx, serverMost, fmt.Errorf("the server has not done the load within %s", serverMost))
 	defer stop()
 	b := &serverBench{c: client.New(s.url, nil), room: make(chan struct{}, serverWindow)}
 	fleet := b.c.NewFleet(client.FleetConfig{})
@@ -208,12 +213,15 @@ func (b *serverBench) saturate(ctx context.Context) (float64, error) {
 	b.limited.Store(true)
 	s := b.c.NewSubmitter(client.SubmitterConfig{})
 	began, first := time.Now(), b.accepted.Load()
-	for n := 0; time.Since(began) < serverFor && b.err() == nil && ctx.Err() == nil; n++ {
-		b.room <- struct{}{}
-		b.submit(ctx, s, n)
+	for n := 0; n < serverTasks && time.Since(began) < serverFor && b.err() == nil && ctx.Err() == nil; n++ {
+		select {
+		case b.room <- struct{}{}:
+			b.submit(ctx, s, n)
+		case <-ctx.Done():
+		}
 	}
 	rate := float64(b.accepted.Load()-first) / time.Since(began).Seconds()
-	return rate, errors.Join(s.Close(ctx), b.err(), ctx.Err())
+	return rate, errors.Join(s.Close(ctx), b.err(), context.Cause(ctx))
 }
 
 // server is cmd/orchestrator, built here.

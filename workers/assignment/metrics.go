@@ -15,7 +15,7 @@ import (
 type metrics struct {
 	assignment prometheus.Histogram
 	durable    prometheus.Histogram
-	tasks      *prometheus.CounterVec
+	tasks      map[string]prometheus.Counter // by event
 	depth      *prometheus.GaugeVec
 	backlog    prometheus.Gauge
 }
@@ -39,9 +39,7 @@ func newMetrics(reg prometheus.Registerer, at *home.Home, keeper *placement.Keep
 			Help:    "Milliseconds from the same instant until what the call changed was durable, and assignments were on their way to agents.",
 			Buckets: milliseconds,
 		}),
-		tasks: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "leanvibe_tasks_total", Help: "Events in the life of tasks, as seen by this replica.",
-		}, []string{"event"}),
+		tasks: map[string]prometheus.Counter{},
 		depth: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "leanvibe_task_queue_depth", Help: "Tasks by state, in all queues of the partitions that this replica owns.",
 		}, []string{"state"}),
@@ -49,7 +47,10 @@ func newMetrics(reg prometheus.Registerer, at *home.Home, keeper *placement.Keep
 			Name: "leanvibe_archive_backlog", Help: "Finished tasks not yet archived, of the partitions that this replica owns.",
 		}),
 	}
-	reg.MustRegister(m.assignment, m.durable, m.tasks, m.depth, m.backlog)
+	tasks := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "leanvibe_tasks_total", Help: "Events in the life of tasks, as seen by this replica.",
+	}, []string{"event"})
+	reg.MustRegister(m.assignment, m.durable, tasks, m.depth, m.backlog)
 	for _, g := range []struct {
 		name, help string
 		value      func() float64
@@ -63,12 +64,12 @@ func newMetrics(reg prometheus.Registerer, at *home.Home, keeper *placement.Keep
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: g.name, Help: g.help}, g.value))
 	}
 	for _, event := range events {
-		m.tasks.WithLabelValues(event)
+		m.tasks[event] = tasks.WithLabelValues(event)
 	}
 	return m
 }
 
-func (m *metrics) count(event string, n int) { m.tasks.WithLabelValues(event).Add(float64(n)) }
+func (m *metrics) count(event string, n int) { m.tasks[event].Add(float64(n)) }
 
 func (m *metrics) submitted(o *partition.Submitted) {
 	switch {

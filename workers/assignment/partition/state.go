@@ -37,7 +37,7 @@ type State struct {
 	matcher *matcher.Matcher
 
 	tasks    map[TaskID]*entry
-	keys     map[string]*entry
+	keys     map[scoped]*entry
 	queues   map[string]*queue
 	agents   map[string]*agent
 	running  []*entry // by the matcher's slot, as are agents
@@ -74,13 +74,15 @@ func NewState(limits Limits) (*State, error) {
 	}
 	return &State{
 		limits: limits, matcher: m, changes: &Changes{},
-		tasks: map[TaskID]*entry{}, keys: map[string]*entry{}, queues: map[string]*queue{}, agents: map[string]*agent{},
+		tasks: map[TaskID]*entry{}, keys: map[scoped]*entry{}, queues: map[string]*queue{}, agents: map[string]*agent{},
 	}, nil
 }
 
-// keyOf scopes an idempotency key to its queue: a queue is in one partition, a key
+// scoped is an idempotency key of a queue: a queue is in one partition, a key
 // over all queues would have to be looked for in every partition.
-func keyOf(d *Draft) string { return d.Queue + "\x00" + d.Key }
+type scoped struct{ queue, key string }
+
+func keyOf(d *Draft) scoped { return scoped{d.Queue, d.Key} }
 
 // needs turns capability names into the matcher's set.
 func (s *State) needs(names []string) (matcher.Set, error) {
