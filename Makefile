@@ -86,7 +86,7 @@ stack: engine hive ## On the real stack: one service rolled under three kills, W
 
 .PHONY: lint
 lint: $(GOLANGCI) ## golangci-lint, the rules of .golangci.yml
-	$(GOLANGCI) run ./...
+	$(GOLANGCI) run --allow-parallel-runners ./...
 
 .PHONY: workflowcheck
 workflowcheck: $(WORKFLOWCHECK) ## Prove that no workflow reads a clock, a random number, a map's order or the network
