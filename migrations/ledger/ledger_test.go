@@ -45,6 +45,11 @@ func TestUp_AnOwnerCalledAsTheSchema(t *testing.T) {
 	defer conn.Close(t.Context())
 	_, err = conn.Exec(t.Context(), `CREATE ROLE ledger LOGIN SUPERUSER`)
 	require.NoError(t, err)
+	// Roles outlive the database, and the server serves the next run of this test.
+	defer func() {
+		_, err := conn.Exec(t.Context(), `DROP OWNED BY ledger CASCADE; DROP ROLE ledger`)
+		require.NoError(t, err)
+	}()
 	owner := conn.Config().Copy()
 	as := fmt.Sprintf("postgres://ledger@%s/%s?sslmode=disable", net.JoinHostPort(owner.Host, fmt.Sprint(owner.Port)), owner.Database)
 	require.NoError(t, ledger.Up(t.Context(), as))
