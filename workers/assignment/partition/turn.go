@@ -1,0 +1,189 @@
+package partition
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// gatherMost bounds what one batch gathers while the last one travels; then calls
+	// wait in the queue, and beyond it they are refused.
+	gatherMost = 1 << 20
+	// serveMost bounds the calls served in one turn.
+	serveMost = 64
+	// helpMost bounds the turns that one caller takes for others.
+	helpMost = 4
+	// tickEvery is how late a lease or a deadline may be noticed.
+	tickEvery = 100 * time.Millisecond
+	// tickMost bounds what one tick does of each kind; a full one is followed by the next at once.
+	tickMost = 1000
+	// seekEvery is how often at most agents are gone through for whom tasks wait, and
+	// seekShare the part of the time that it may take: one in so many.
+	seekEvery = 5 * time.Millisecond
+	seekShare = 20
+)
+
+// serve is the partition's goroutine: it does what nobody calls for, and the calls that
+// their callers have left.
+func (p *Partition) serve(ctx context.Context) error {
+	defer p.seeks.Stop()
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	over := ctx.Done()
+	var late <-chan time.Time
+	p.turn.Lock()
+	p.closed = false
+	p.turn.Unlock()
+	p.rouse() // for what was called before
+	for {
+		do := func() error { return nil }
+		select {
+		case b := <-p.settled:
+			do = func() error { return p.acknowledge(b) }
+		case <-tick.C:
+			do = p.tick
+		case err := <-p.renewed:
+			do = func() error { return err }
+		case <-p.seeks.C:
+			do = p.sought
+		case <-p.wake:
+		case <-over:
+			over, late = nil, time.After(p.opts.Journal.Lease)
+		case <-late:
+			do = func() error {
+				return fmt.Errorf("Redis has not confirmed the last batch within %s", p.opts.Journal.Lease)
+			}
+		}
+		if ended, err := p.myTurn(ctx, do); ended || err != nil {
+			return err
+		}
+		p.help()
+	}
+}
+
+// myTurn does something and what waits. It tells whether everything is done and ctx has
+// ended; an error ends the partition too.
+func (p *Partition) myTurn(ctx context.Context, do func() error) (ended bool, err error) {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	if err = p.broken; err == nil {
+		err = do()
+	}
+	if err == nil {
+		err = p.advance()
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLost, err)
+	}
+	idle := len(p.inbox) == 0 && p.flight == nil && len(p.waiting) == 0 && len(p.state.changes.ends) == 0
+	p.closed = err != nil || ctx.Err() != nil && idle
+	return p.closed, err
+}
+
+// help serves the calls that wait if it is nobody's turn. Else who has the turn does: it
+// looks for more when it has given the turn back.
+func (p *Partition) help() {
+	for range helpMost {
+		if len(p.inbox) == 0 || !p.turn.TryLock() {
+			return
+		}
+		full := p.callersTurn()
+		p.turn.Unlock()
+		if full {
+			return
+		}
+	}
+	p.rouse()
+}
+
+// callersTurn serves calls. It tells that no more can be before the journal has taken what
+// there is, or ever.
+func (p *Partition) callersTurn() (full bool) {
+	if p.closed {
+		return true
+	}
+	if p.broken = p.advance(); p.broken != nil {
+		p.closed = true
+		p.rouse()
+	}
+	return p.closed || p.gathered()
+}
+
+// rouse has the partition's goroutine take its turn.
+func (p *Partition) rouse() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// advance serves calls that wait and sends what they changed on its way. Whoever calls it
+// has the turn.
+func (p *Partition) advance() error {
+	if err := p.take(); err != nil {
+		return err
+	}
+	if p.state.Seeks() {
+		p.seek()
+	}
+	p.flush()
+	return nil
+}
+
+// take serves the calls that wait, as many as one turn may.
+func (p *Partition) take() error {
+	now := time.Now().UnixMicro()
+	for n := 0; n < serveMost && !p.gathered(); n++ {
+		var c *call
+		select {
+		case c = <-p.inbox:
+		default:
+			return nil
+		}
+		before := p.state.changes.assigned
+		p.begun = c.at
+		if err := c.do(now, p.state); err != nil {
+			c.done <- ErrLost
+			return err
+		}
+		c.assignments = p.state.changes.assigned - before
+		p.waiting = append(p.waiting, c)
+	}
+	return nil
+}
+
+// gathered tells that the batch takes no more.
+func (p *Partition) gathered() bool { return len(p.state.changes.w.buf) >= gatherMost }
+
+func (p *Partition) tick() error {
+	p.backlog.Store(int64(len(p.state.unarchived)))
+	for {
+		p.begun = time.Now()
+		more, err := p.state.Tick(p.begun.UnixMicro(), tickMost)
+		if err != nil || !more || p.gathered() {
+			return err
+		}
+	}
+}
+
+// seek tells agents' homes for whom tasks wait, as often as it may.
+func (p *Partition) seek() {
+	now := time.Now()
+	if left := p.seekNot.Sub(now); left > 0 {
+		if !p.seeking {
+			p.seeking = true
+			p.seeks.Reset(left)
+		}
+		return
+	}
+	p.seeking = false
+	p.state.Wants()
+	p.seekNot = now.Add(max(seekEvery, seekShare*time.Since(now)))
+}
+
+// sought has the agents gone through for whom tasks wait.
+func (p *Partition) sought() error {
+	p.seeking = false
+	return nil
+}
