@@ -27,6 +27,7 @@ const (
 	partitionEvery    = 500 * time.Microsecond // ten tasks a call
 	partitionPayload  = 128                    // bytes
 	archiveTick       = 20 * time.Millisecond
+	archiveBytes      = 16 << 20 // as the archive asks for
 )
 
 // The partition's rows: one process, a Redis of its own, everysec.
@@ -215,7 +216,7 @@ func (b *partitionBench) archive(ctx context.Context) {
 	tick := time.NewTicker(archiveTick)
 	defer tick.Stop()
 	for ; ctx.Err() == nil; <-tick.C {
-		list, err := b.p.Unarchived(ctx, 10_000)
+		list, err := b.p.Unarchived(ctx, 10_000, archiveBytes)
 		if err == nil && len(list) > 0 {
 			err = b.p.Archived(ctx, len(list))
 		}

@@ -85,7 +85,9 @@ func appendEntry(changes []Change, partition int, seq uint64, m redis.XMessage) 
 // code that it judges.
 var (
 	kindSubmitted, kindStarted, kindEnded = byte(1), byte(2), byte(3)
-	causes                                = []string{"", completed, failed, lost, released, ended, ended}
+	// Where Redis keeps a body the number is another; what is read here stands before it.
+	apart  = map[byte]byte{9: kindSubmitted, 10: kindEnded}
+	causes = []string{"", completed, failed, lost, released, ended, ended}
 )
 
 var errShort = errors.New("it ends before its fields do")
@@ -96,6 +98,9 @@ func decode(b []byte) (Change, error) {
 		return Change{}, errShort
 	}
 	kind := b[0]
+	if plain, is := apart[kind]; is {
+		kind = plain
+	}
 	if !slices.Contains([]byte{kindSubmitted, kindStarted, kindEnded}, kind) {
 		return Change{}, nil
 	}

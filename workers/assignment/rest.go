@@ -68,6 +68,7 @@ var codes = map[connect.Code]struct {
 	connect.CodeNotFound:           {http.StatusNotFound, "not_found"},
 	connect.CodeUnavailable:        {http.StatusServiceUnavailable, "unavailable"},
 	connect.CodePermissionDenied:   {http.StatusForbidden, "permission_denied"},
+	connect.CodeDataLoss:           {http.StatusInternalServerError, "data_loss"},
 }
 
 func (r rest) fail(w http.ResponseWriter, req *http.Request, err error) {

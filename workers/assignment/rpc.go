@@ -25,6 +25,7 @@ var kinds = map[wire.Kind]connect.Code{
 	wire.Lost: connect.CodeUnavailable, wire.Busy: connect.CodeUnavailable, wire.NotFound: connect.CodeNotFound,
 	wire.Conflict: connect.CodeAlreadyExists, wire.Expired: connect.CodeInvalidArgument,
 	wire.NotWaiting: connect.CodeFailedPrecondition, wire.NotDead: connect.CodeFailedPrecondition,
+	wire.Damaged: connect.CodeDataLoss,
 }
 
 // codeOf gives a condition its Connect code.

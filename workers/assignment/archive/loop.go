@@ -17,8 +17,8 @@ const (
 	// batchLeast is how far a batch shrinks when one after the other fails: what is too
 	// much for a PostgreSQL that crawls must not be tried again as it is for ever.
 	batchLeast = 256
-	// batchBytes bounds their bodies, in bytes, but for the last: those stand in memory
-	// once, in the partition, and the batch is one transaction, whose time is bounded.
+	// batchBytes bounds their bodies, in bytes, but for the last: large ones are read from
+	// Redis for it, and the batch is one transaction, whose time is bounded.
 	batchBytes = 16 << 20
 	idle       = time.Second
 	retry      = 2 * time.Second
@@ -27,8 +27,9 @@ const (
 
 // Source is where finished tasks come from: a *partition.Partition.
 type Source interface {
-	// Unarchived answers up to most finished tasks that Archived has not confirmed.
-	Unarchived(ctx context.Context, most int) ([]partition.Task, error)
+	// Unarchived answers up to most finished tasks that Archived has not confirmed; their
+	// bodies are up to bytes, or with the last task more.
+	Unarchived(ctx context.Context, most, bytes int) ([]partition.Task, error)
 	// Archived confirms the first n of Unarchived.
 	Archived(ctx context.Context, n int) error
 }
@@ -79,11 +80,10 @@ func (l *Loop) Run(ctx context.Context, src Source) error {
 
 // step archives a batch of at most most tasks and answers how long to wait for the next.
 func (l *Loop) step(ctx context.Context, src Source, most int) (time.Duration, error) {
-	all, err := src.Unarchived(ctx, most)
-	if err != nil || len(all) == 0 {
+	tasks, err := src.Unarchived(ctx, most, batchBytes)
+	if err != nil || len(tasks) == 0 {
 		return l.idle(), err
 	}
-	tasks := within(all, batchBytes)
 	if err := l.Store.Insert(ctx, tasks); err != nil {
 		return 0, err
 	}
@@ -98,22 +98,18 @@ func (l *Loop) step(ctx context.Context, src Source, most int) (time.Duration, e
 	if l.OnArchived != nil {
 		l.OnArchived(len(tasks))
 	}
-	if len(tasks) < len(all) {
+	if bytesOf(tasks) >= batchBytes {
 		return 0, nil
 	}
-	return l.idle() * time.Duration(most-len(all)) / time.Duration(most), nil
+	return l.idle() * time.Duration(most-len(tasks)) / time.Duration(most), nil
 }
 
-// within answers the first tasks whose bodies are most bytes, or with the last one more.
-func within(tasks []partition.Task, most int) []partition.Task {
-	size := 0
+// bytesOf answers what the tasks' bodies take.
+func bytesOf(tasks []partition.Task) (size int) {
 	for i := range tasks {
-		if size >= most {
-			return tasks[:i]
-		}
 		size += len(tasks[i].Payload) + len(tasks[i].Result)
 	}
-	return tasks
+	return size
 }
 
 // confirm asks a busy source again: the whole batch again would stand twice in the

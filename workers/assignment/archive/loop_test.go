@@ -27,11 +27,16 @@ type source struct {
 	last  int   // what was asked for last
 }
 
-func (s *source) Unarchived(_ context.Context, most int) ([]partition.Task, error) {
+func (s *source) Unarchived(_ context.Context, most, bytes int) ([]partition.Task, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.most, s.last = max(s.most, most), most
-	return s.tasks[:min(most, len(s.tasks))], s.err
+	n := 0
+	for n < min(most, len(s.tasks)) && bytes > 0 {
+		bytes -= bytesOf(s.tasks[n : n+1])
+		n++
+	}
+	return s.tasks[:n], s.err
 }
 
 func (s *source) Archived(_ context.Context, n int) error {

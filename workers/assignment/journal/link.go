@@ -83,7 +83,7 @@ func (l *link) close() {
 // confirmed it, or ctx ends. Every script here may be repeated.
 func (l *link) run(ctx context.Context, s *redis.Script, keys []string, args ...any) (reply []any, err error) {
 	full := false
-	err = l.again(ctx, func() error {
+	err = again(ctx, l.key, l.close, func() error {
 		reply, err = l.once(ctx, s, full, keys, args)
 		if redis.HasErrorPrefix(err, "NOSCRIPT") {
 			full = true
@@ -96,7 +96,7 @@ func (l *link) run(ctx context.Context, s *redis.Script, keys []string, args ...
 
 // read repeats a read until Redis answers or ctx ends.
 func (l *link) read(ctx context.Context, do func(*redis.Conn) error) error {
-	return l.again(ctx, func() error {
+	return again(ctx, l.key, l.close, func() error {
 		if err := l.connect(ctx); err != nil {
 			return err
 		}
@@ -104,16 +104,17 @@ func (l *link) read(ctx context.Context, do func(*redis.Conn) error) error {
 	})
 }
 
-// again repeats what may be repeated, each time on a new connection to whoever
-// is the master by then, and after a pause that doubles up to retryMax.
-func (l *link) again(ctx context.Context, do func() error) error {
+// again repeats what may be repeated, each time after it has given the connection up, so
+// that the next is to whoever is the master by then, and after a pause that doubles up to
+// retryMax.
+func again(ctx context.Context, key string, giveUp func(), do func() error) error {
 	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
 		err := do()
 		if err == nil || errors.Is(err, redis.Nil) {
 			return err
 		}
-		l.close()
-		if err = judge(l.key, err); !repeatable(err) {
+		giveUp()
+		if err = judge(key, err); !repeatable(err) {
 			return err
 		}
 		pause := time.NewTimer(wait)

@@ -60,6 +60,7 @@ type Log struct {
 	seq     uint64 // the last acknowledged
 	buf     []byte
 	sum     uint32
+	bodies  Bodies // of the append that is on its way, or pending
 	pending bool
 	fenced  atomic.Bool
 
@@ -118,6 +119,12 @@ func (l *Log) Epoch() uint64 { return l.epoch }
 // Append makes one batch durable and answers its sequence. On ErrUnknown the
 // batch stays pending: Resolve settles it.
 func (l *Log) Append(ctx context.Context, records [][]byte) (uint64, error) {
+	return l.AppendWith(ctx, records, Bodies{})
+}
+
+// AppendWith is Append, and stores and drops bodies in the same instant. They must not change
+// until it is settled.
+func (l *Log) AppendWith(ctx context.Context, records [][]byte, bodies Bodies) (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch size := codec.Size(records); {
@@ -132,6 +139,10 @@ func (l *Log) Append(ctx context.Context, records [][]byte) (uint64, error) {
 	case size > codec.MaxBytes:
 		return 0, fmt.Errorf("records: %d bytes in a batch: want at most %d, for example 64000", size, codec.MaxBytes)
 	}
+	if err := bodies.fit(); err != nil {
+		return 0, err
+	}
+	l.bodies = bodies
 	l.buf, l.sum = codec.Append(l.buf[:0], l.epoch, l.seq+1, records)
 	return l.send(ctx)
 }
@@ -148,8 +159,17 @@ func (l *Log) Resolve(ctx context.Context) (uint64, error) {
 
 func (l *Log) send(ctx context.Context) (uint64, error) {
 	l.pending = true
-	err := l.call(ctx, &l.link, appendScript, []string{l.owner, l.log, l.snap}, l.epoch, l.seq+1, fmt.Sprintf("%08x", l.sum), l.buf)
-	l.pending = err != nil && !errors.Is(err, ErrFenced)
+	keys, args := []string{l.owner, l.log, l.snap}, []any{l.epoch, l.seq + 1, fmt.Sprintf("%08x", l.sum), l.buf}
+	for i := range l.bodies.Put {
+		keys, args = append(keys, l.BodyKey(l.bodies.Put[i].Name)), append(args, l.bodies.Put[i].Bytes)
+	}
+	for _, name := range l.bodies.Drop {
+		keys = append(keys, l.BodyKey(name))
+	}
+	err := l.call(ctx, &l.link, appendScript, keys, args...)
+	if l.pending = err != nil && !errors.Is(err, ErrFenced); !l.pending {
+		l.bodies = Bodies{}
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -10,17 +10,19 @@ type offer struct {
 }
 
 // Unarchived answers up to most finished tasks that the archive has not confirmed,
-// oldest first.
-func (s *State) Unarchived(most int) []Task {
+// oldest first, without what Redis keeps of them. Their bodies, with those, are bytes, or
+// with the last task more.
+func (s *State) Unarchived(most, bytes int) []Task {
 	s.offered = s.offered[:0]
 	out := make([]Task, 0, min(most, len(s.unarchived)))
 	for _, e := range s.unarchived {
-		if len(out) == most {
+		if len(out) == most || bytes <= 0 {
 			break
 		}
 		if e.waitsForArchive() {
 			s.offered = append(s.offered, offer{e, e.Finished})
 			out = append(out, e.Task)
+			bytes -= len(e.Payload) + len(e.Result) + e.stored.size()
 		}
 	}
 	return out
@@ -72,10 +74,14 @@ func (s *State) drop(now int64, most int) (more bool) {
 	return budget == 0
 }
 
-// tight tells whether so much memory is taken that what the archive has goes early.
-func (s *State) tight() bool { return s.limits.Bytes > 0 && s.bytes > s.limits.Bytes/4*3 }
+// tight tells whether so much is taken, in memory or by the bodies of finished tasks in Redis,
+// that what the archive has goes early.
+func (s *State) tight() bool {
+	return s.limits.Bytes > 0 && max(s.bytes, s.shelved) > s.limits.Bytes/4*3
+}
 
 func (s *State) dropOne(e *entry) {
+	e.stored.each(e.ID, func(id bodyID, _ ref) { s.changes.drop(id) })
 	s.changes.w.forgotten(e.ID)
 	s.changes.seal()
 	s.forget(e)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/leanvibe/hive/workers/assignment/codec"
 	"github.com/leanvibe/hive/workers/assignment/journal"
 )
 
@@ -15,6 +14,7 @@ type batch struct {
 	changes  *Changes
 	calls    []*call
 	snapshot []byte
+	lost     []loss
 	err      error
 }
 
@@ -52,11 +52,17 @@ func (p *Partition) acknowledge(b *batch) error {
 		}
 		return b.err
 	}
+	b.changes.withdraw(b.lost)
 	b.changes.deliver()
 	p.notify(b.changes.finished)
 	p.answer(b.calls)
 	b.changes.reset()
 	p.spare = b.changes
+	for _, l := range b.lost {
+		if err := p.state.undo(time.Now().UnixMicro(), l.Execution, l.why); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -72,13 +78,15 @@ func (p *Partition) answer(calls []*call) {
 // append is the goroutine that makes batches durable, one after the other.
 func (p *Partition) append(ctx context.Context) {
 	for b := range p.batches {
+		// First the payloads, so that the append proves that they were read by the owner.
+		b.err = p.payloads(ctx, b)
 		var seq uint64
-		for _, piece := range pieces(b.changes.records()) {
-			if seq, b.err = p.log.Append(ctx, piece); errors.Is(b.err, journal.ErrUnknown) {
-				seq, b.err = p.resolve(ctx)
-			}
+		for _, piece := range b.changes.pieces() {
 			if b.err != nil {
 				break
+			}
+			if seq, b.err = p.log.AppendWith(ctx, piece.records, piece.bodies); errors.Is(b.err, journal.ErrUnknown) {
+				seq, b.err = p.resolve(ctx)
 			}
 		}
 		if b.err == nil && b.snapshot != nil {
@@ -97,18 +105,4 @@ func (p *Partition) resolve(ctx context.Context) (uint64, error) {
 			return seq, err
 		}
 	}
-}
-
-// pieces cuts records into appends that the journal takes.
-func pieces(records [][]byte) [][][]byte {
-	var out [][][]byte
-	from, size := 0, 0
-	for i, r := range records {
-		if grown := size + 4 + len(r); i > from && (grown > codec.MaxBytes/2 || i-from == codec.MaxRecords) {
-			out = append(out, records[from:i])
-			from, size = i, 0
-		}
-		size += 4 + len(r)
-	}
-	return append(out, records[from:])
 }

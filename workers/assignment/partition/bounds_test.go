@@ -90,15 +90,39 @@ func TestState_Bounds(t *testing.T) {
 		err := s.Submit(1, draft(nil))[0].Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "1 finished tasks wait for the archive")
-		s.Archived(len(s.Unarchived(1)))
+		s.Archived(len(s.Unarchived(1, 1<<20)))
 		require.NoError(t, s.Submit(1, draft(nil))[0].Err)
 	})
 	t.Run("bodies", func(t *testing.T) {
-		s := ready(t, func(l *Limits) { l.Bytes = 6 << 20 })
-		require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Payload = make([]byte, 6<<20-taskSize) }))[0].Err)
+		const tasks = 1024
+		s := ready(t, func(l *Limits) { l.Tasks, l.Bytes = 2*tasks, tasks*(taskSize+bodyMost) })
+		for range tasks {
+			require.NoError(t, s.Submit(1, draft(func(d *Draft) { d.Payload = make([]byte, bodyMost) }))[0].Err)
+		}
 		err := s.Submit(1, draft(func(d *Draft) { d.Payload = []byte("x") }))[0].Err
 		require.ErrorAs(t, err, &busy)
-		require.ErrorContains(t, err, "6 MiB")
+		require.ErrorContains(t, err, "5 MiB")
+	})
+	t.Run("bodies that Redis keeps", func(t *testing.T) {
+		s := ready(t, func(l *Limits) { l.Bytes = 1 << 20 })
+		large := func(d *Draft) { d.Payload = make([]byte, 256<<10) }
+		list := []*Draft{draft(large), draft(large), draft(large), draft(large), draft(large)}
+		for _, d := range list {
+			require.NoError(t, s.Submit(1, d)[0].Err, "they take no memory")
+		}
+		require.Less(t, s.bytes, 10*taskSize)
+		for _, d := range list[:4] {
+			require.NoError(t, s.Cancel(1, d.ID))
+		}
+		_, err := s.Tick(2, 10)
+		require.NoError(t, err)
+		require.Len(t, s.tasks, 5, "nothing goes before the archive has it")
+		s.Archived(len(s.Unarchived(10, 512<<10)))
+		_, err = s.Tick(2, 10)
+		require.NoError(t, err)
+		require.Len(t, s.tasks, 4, "the finished go early, until they take three quarters of the bound")
+		require.Equal(t, 3*256<<10, s.shelved)
+		require.Len(t, s.changes.bodies.drops, 1)
 	})
 	t.Run("the same submit again", func(t *testing.T) {
 		s := ready(t, nil)
@@ -119,8 +143,8 @@ func TestState_Bounds(t *testing.T) {
 		require.Equal(t, uint64(1), s.Stats()[0].Submitted)
 	})
 	t.Run("memory for one of two in a call", func(t *testing.T) {
-		s := ready(t, func(l *Limits) { l.Bytes = 1 << 20 })
-		big := func(d *Draft) { d.Payload = make([]byte, 600<<10) }
+		s := ready(t, func(l *Limits) { l.Bytes = 2*(taskSize+bodyMost) - 1 })
+		big := func(d *Draft) { d.Payload = make([]byte, bodyMost) }
 		out := s.Submit(1, draft(big), draft(big))
 		require.NoError(t, out[0].Err)
 		var busy *BusyError
@@ -134,7 +158,7 @@ func TestState_Bounds(t *testing.T) {
 		_, err := s.Tick(3, 10)
 		require.NoError(t, err)
 		require.Len(t, s.List(Page{Phase: Dead, Most: 10}), 3, "nothing is dropped before the archive has it")
-		s.Archived(len(s.Unarchived(10)))
+		s.Archived(len(s.Unarchived(10, 1<<20)))
 		_, err = s.Tick(1<<60, 10)
 		require.NoError(t, err)
 		require.Len(t, s.List(Page{Phase: Dead, Most: 10}), 1)

@@ -41,11 +41,35 @@ func (p *Partition) run(ctx context.Context, do func(now int64, s *State) error)
 
 // Submit stores tasks, all in one change; each has its own outcome, in order.
 func (p *Partition) Submit(ctx context.Context, drafts []*Draft) ([]Submitted, error) {
+	for _, d := range drafts {
+		d.weigh()
+	}
 	return ask(ctx, p, func(now int64, s *State) ([]Submitted, error) { return s.Submit(now, drafts...), nil })
 }
 
-// Get answers a task, or ErrNotFound.
+// Get answers a task, or ErrNotFound, or a *BodyError.
 func (p *Partition) Get(ctx context.Context, id TaskID) (Task, error) {
+	t, err := p.peek(ctx, id)
+	if err != nil || t.stored == nil {
+		return t, err
+	}
+	tasks := []Task{t}
+	broken, err := p.fill(ctx, tasks)
+	if err != nil {
+		return Task{}, err
+	}
+	if broken[0] == nil {
+		return tasks[0], nil
+	}
+	// One that was forgotten meanwhile is the archive's to answer.
+	if _, err := p.peek(ctx, id); err != nil {
+		return Task{}, err
+	}
+	return Task{}, broken[0]
+}
+
+// peek answers a task without what Redis keeps of it, or ErrNotFound.
+func (p *Partition) peek(ctx context.Context, id TaskID) (Task, error) {
 	return judge(ctx, p, func(_ int64, s *State) (Task, error) { return s.Get(id) })
 }
 
@@ -57,13 +81,15 @@ func (p *Partition) Await(ctx context.Context, id TaskID) (Task, error) {
 	p.mu.Unlock()
 	defer p.unwatch(id, w)
 	// Looked at after watching began: an end in between is not missed.
-	t, err := p.Get(context.WithoutCancel(ctx), id)
-	if err != nil || t.Phase.Finished() {
+	t, err := p.peek(context.WithoutCancel(ctx), id)
+	if err != nil {
 		return t, err
 	}
-	select {
-	case <-w:
-	case <-ctx.Done():
+	if !t.Phase.Finished() {
+		select {
+		case <-w:
+		case <-ctx.Done():
+		}
 	}
 	return p.Get(context.WithoutCancel(ctx), id)
 }
@@ -176,6 +202,9 @@ func (p *Partition) Heartbeat(ctx context.Context, list []Beat) ([][]Execution, 
 
 // Report ends executions; each has its own verdict, in order.
 func (p *Partition) Report(ctx context.Context, reports []Report) ([]Verdict, error) {
+	for i := range reports {
+		reports[i].weigh()
+	}
 	out := make([]Verdict, len(reports))
 	err := p.run(ctx, func(now int64, s *State) (err error) {
 		s.prefetch(reports)
@@ -253,9 +282,25 @@ func (p *Partition) Stats(ctx context.Context) ([]Stats, error) {
 	return ask(ctx, p, func(_ int64, s *State) ([]Stats, error) { return s.Stats(), nil })
 }
 
-// Unarchived answers up to most finished tasks that Archived has not confirmed.
-func (p *Partition) Unarchived(ctx context.Context, most int) ([]Task, error) {
-	return ask(ctx, p, func(_ int64, s *State) ([]Task, error) { return s.Unarchived(most), nil })
+// Unarchived answers up to most finished tasks that Archived has not confirmed; their bodies
+// are up to bytes, or with the last task more. One with a body that Redis has not kept says so
+// in its error, and goes to the archive without it.
+func (p *Partition) Unarchived(ctx context.Context, most, bytes int) ([]Task, error) {
+	tasks, err := ask(ctx, p, func(_ int64, s *State) ([]Task, error) { return s.Unarchived(most, bytes), nil })
+	if err != nil {
+		return nil, err
+	}
+	broken, err := p.fill(ctx, tasks)
+	if err != nil {
+		return nil, err
+	}
+	for i, why := range broken {
+		if tasks[i].Error != "" {
+			why = fmt.Errorf("%s; %w", tasks[i].Error, why)
+		}
+		tasks[i].Error = why.Error()
+	}
+	return tasks, nil
 }
 
 // Archived confirms the first n of what Unarchived has answered last.

@@ -44,17 +44,7 @@ type Changes struct {
 	given    []Assignment
 	assigned int
 	finished []TaskID
-}
-
-// records answers the encoded records; they share the memory of c.
-func (c *Changes) records() [][]byte {
-	out := make([][]byte, len(c.ends))
-	from := 0
-	for i, end := range c.ends {
-		out[i] = c.w.buf[from:end:end]
-		from = end
-	}
-	return out
+	bodies   ledger
 }
 
 func (c *Changes) seal() { c.ends = append(c.ends, len(c.w.buf)) }
@@ -65,10 +55,15 @@ func (c *Changes) reset() {
 	clear(c.given)
 	c.w.buf, c.ends, c.notices, c.given = c.w.buf[:0], c.ends[:0], c.notices[:0], c.given[:0]
 	c.finished, c.assigned = c.finished[:0], 0
+	c.bodies.reset()
 }
 
-// give has an execution given to an agent.
-func (c *Changes) give(to Sink, a Assignment) {
+// give has an execution given to an agent; payload is what Redis keeps of it.
+func (c *Changes) give(to Sink, a Assignment, payload ref) {
+	if payload.size > 0 {
+		c.bodies.needs = append(c.bodies.needs, need{given: len(c.given), want: want{id: bodyID{a.Task, payloadSide}, ref: payload}})
+		c.bodies.needed += payload.size
+	}
 	c.notices = append(c.notices, notice{to: to})
 	c.given = append(c.given, a)
 }
@@ -88,6 +83,28 @@ func (c *Changes) deliver() {
 		}
 		n.to.Assign(c.given[first:given:given])
 	}
+}
+
+// withdraw takes executions that nobody can do back from the agents that were to have them.
+func (c *Changes) withdraw(lost []loss) {
+	if len(lost) == 0 {
+		return
+	}
+	notices, given, at := c.notices[:0], c.given[:0], 0
+	for _, n := range c.notices {
+		if n.tell == nil {
+			at++
+			if len(lost) > 0 && lost[0].given == at-1 {
+				lost = lost[1:]
+				continue
+			}
+			given = append(given, c.given[at-1])
+		}
+		notices = append(notices, n)
+	}
+	clear(c.notices[len(notices):])
+	clear(c.given[len(given):])
+	c.notices, c.given = notices, given
 }
 
 // take answers what was decided since the last take; spare is filled next.

@@ -16,8 +16,9 @@ type Limits struct {
 	Tasks, Finished, Unarchived int
 	// DeadLetters bounds the dead that are kept beyond Keep: the oldest go first.
 	DeadLetters int
-	// Bytes bounds the memory of all of them, about; from three quarters of it what the
-	// archive has goes early, beyond it submits are refused. 0: no bound.
+	// Bytes bounds the memory of all of them, about; from three quarters of it, or of what
+	// Redis alone keeps of the finished, what the archive has goes early; beyond it submits
+	// are refused. 0: no bound.
 	Bytes          int
 	Agents, Queues int
 	// Lease is how long an execution is held after the agent was last heard of, Keep

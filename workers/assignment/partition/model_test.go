@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -53,6 +54,14 @@ type world struct {
 	started map[TaskID]int // the last attempt delivered
 	holds   map[TaskID]string
 	wrote   [][]byte // every record so far
+	redis   map[string][]byte
+	sent    map[TaskID][]byte // the payload of each draft
+}
+
+// body is one of a few, small or large, that tell their number.
+func (w *world) body(what string, number int) []byte {
+	size := rapid.SampledFrom([]int{0, 4, bodyMost, bodyMost + 1, 3 * bodyMost}).Draw(w.t, what)
+	return bytes.Repeat(fmt.Appendf(nil, "%04d", number%10_000), size/4+1)[:size]
 }
 
 func small() Limits {
@@ -60,7 +69,7 @@ func small() Limits {
 }
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, limits: small(), now: 1_000_000, agents: map[string]*hand{}, started: map[TaskID]int{}, holds: map[TaskID]string{}}
+	w := &world{t: t, limits: small(), now: 1_000_000, agents: map[string]*hand{}, started: map[TaskID]int{}, holds: map[TaskID]string{}, redis: map[string][]byte{}, sent: map[TaskID][]byte{}}
 	w.state = w.fresh()
 	require.NoError(t, w.state.Ready(w.now))
 	return w
@@ -75,10 +84,25 @@ func (w *world) fresh() *State {
 // durable is what the partition does once the journal has acknowledged.
 func (w *world) durable() {
 	c := w.state.take(&Changes{})
-	for _, r := range c.records() {
-		w.wrote = append(w.wrote, slices.Clone(r))
+	left := c.bodies.take(c.given)
+	for _, n := range left {
+		c.given[n.given].Payload = w.redis[n.id.name()]
+	}
+	for _, p := range c.pieces() {
+		for _, r := range p.records {
+			w.wrote = append(w.wrote, slices.Clone(r))
+		}
+		for _, b := range p.bodies.Put {
+			require.NotContains(w.t, w.redis, b.Name, "a body is written once")
+			w.redis[b.Name] = b.Bytes
+		}
+		for _, name := range p.bodies.Drop {
+			require.Contains(w.t, w.redis, name)
+			delete(w.redis, name)
+		}
 	}
 	for _, a := range c.given {
+		require.Equal(w.t, w.sent[a.Task], a.Payload, "an agent has the payload that was submitted")
 		require.Equal(w.t, w.started[a.Task]+1, a.Attempt, "an attempt is delivered once, and none is left out")
 		w.started[a.Task] = a.Attempt
 	}
@@ -126,9 +150,10 @@ func (w *world) draft(t *rapid.T) *Draft {
 	w.made++
 	d := &Draft{
 		Queue: fmt.Sprintf("q%d", rapid.IntRange(0, 3).Draw(t, "queue")), Handler: "h", MaxAttempts: rapid.IntRange(1, 3).Draw(t, "attempts"),
-		Priority: rapid.IntRange(0, 9).Draw(t, "priority"), Payload: []byte("body"),
+		Priority: rapid.IntRange(0, 9).Draw(t, "priority"), Payload: w.body("payload", w.made),
 	}
 	binary.BigEndian.PutUint64(d.ID[8:], uint64(w.made))
+	w.sent[d.ID] = d.Payload
 	if n := rapid.IntRange(0, 9).Draw(t, "key"); n < 6 {
 		d.Key, d.Digest = fmt.Sprint("k", n), [16]byte{byte(rapid.IntRange(0, 1).Draw(t, "body"))}
 	}
@@ -239,7 +264,7 @@ func (w *world) report(t *rapid.T) {
 	if len(list) == 0 {
 		return
 	}
-	r := Report{Agent: name, Execution: list[0]}
+	r := Report{Agent: name, Execution: list[0], Result: w.body("result", int(list[0].Task[15]))}
 	switch rapid.IntRange(0, 3).Draw(t, "how") {
 	case 0:
 		r.Error = "broke"
@@ -298,7 +323,14 @@ func (w *world) pass(t *rapid.T) {
 		}
 	}
 	if rapid.Bool().Draw(t, "archive") {
-		w.state.Archived(len(w.state.Unarchived(5)))
+		list := w.state.Unarchived(5, 1<<20)
+		for i := range list {
+			task := &list[i]
+			for _, is := range task.wants() {
+				require.Equal(t, is.ref, refOf(w.redis[is.id.name()]), "the archive finds what Redis keeps")
+			}
+		}
+		w.state.Archived(len(list))
 		w.durable()
 	}
 }
@@ -323,7 +355,8 @@ func (w *world) takeover(t *rapid.T) {
 func picture(s *State) string {
 	var lines []string
 	for id, e := range s.tasks {
-		lines = append(lines, fmt.Sprintf("%s %s %s attempt %d failures %d by %s %q %q", id, e.Queue, e.Phase, e.Attempt, e.Failures, e.Agent, e.Error, e.Result))
+		lines = append(lines, fmt.Sprintf("%s %s %s attempt %d failures %d by %s %q %q %q", id, e.Queue, e.Phase, e.Attempt, e.Failures, e.Agent, e.Error, e.Payload, e.Result))
+		e.stored.each(id, func(id bodyID, r ref) { lines = append(lines, fmt.Sprintf("%s %v", id.name(), r)) })
 	}
 	for key, e := range s.keys {
 		lines = append(lines, fmt.Sprintf("key %q %s", key, e.ID))
@@ -343,11 +376,21 @@ func picture(s *State) string {
 func (w *world) check(t *rapid.T) {
 	w.state.Wants()
 	w.durable()
-	bytes := 0
+	bytes, shelved, kept := 0, 0, 0
 	for _, e := range w.state.tasks {
 		bytes += e.size()
+		require.LessOrEqual(t, max(len(e.Payload), len(e.Result)), bodyMost)
+		if e.Phase.Finished() {
+			shelved += e.stored.size()
+		}
+		e.stored.each(e.ID, func(id bodyID, r ref) {
+			kept++
+			require.Equal(t, r, refOf(w.redis[id.name()]))
+		})
 	}
 	require.Equal(t, bytes, w.state.bytes)
+	require.Equal(t, shelved, w.state.shelved)
+	require.Len(t, w.redis, kept, "Redis keeps no body that no task has")
 	running := map[string]int{}
 	waiting, all := 0, 0
 	for _, e := range w.state.tasks {

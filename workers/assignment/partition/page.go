@@ -42,7 +42,7 @@ func (s *State) List(p Page) []Task {
 	out := make([]Task, len(found))
 	for i, e := range found {
 		out[i] = e.Task
-		out[i].Payload, out[i].Result = nil, nil
+		out[i].Payload, out[i].Result, out[i].stored = nil, nil, nil
 	}
 	return out
 }

@@ -150,9 +150,9 @@ func (p *Partition) farewell(ctx context.Context) error {
 		p.state.changes.w.counters(&q.stats)
 		p.state.changes.seal()
 	}
-	if records := p.state.changes.records(); len(records) > 0 {
-		for _, piece := range pieces(records) {
-			if _, err := p.log.Append(ctx, piece); err != nil {
+	if len(p.state.changes.ends) > 0 {
+		for _, piece := range p.state.changes.pieces() {
+			if _, err := p.log.AppendWith(ctx, piece.records, piece.bodies); err != nil {
 				return fmt.Errorf("the counters could not be left, and the lease runs out by itself: %w", err)
 			}
 		}

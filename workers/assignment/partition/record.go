@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/leanvibe/hive/workers/assignment/codec"
 )
 
 // kind is what a record says. The numbers are in the journal: never change them.
@@ -20,7 +22,25 @@ const (
 	// A dead letter put back, and finished tasks that the archive has confirmed.
 	kindRedriven kind = 7
 	kindArchived kind = 8
+	// As those without "apart", but a body says first whether Redis keeps it, and then is its
+	// ref. Written only where Redis keeps one.
+	kindSubmittedApart kind = 9
+	kindEndedApart     kind = 10
+	kindWholeApart     kind = 11
 )
+
+// plain answers the kind without bodies apart, and whether k has them.
+func (k kind) plain() (kind, bool) {
+	switch k {
+	case kindSubmittedApart:
+		return kindSubmitted, true
+	case kindEndedApart:
+		return kindEnded, true
+	case kindWholeApart:
+		return kindWhole, true
+	}
+	return k, false
+}
 
 // cause is why an execution, or a task's waiting, ended. The numbers are in the
 // journal: never change them.
@@ -37,7 +57,7 @@ const (
 
 // event is a decoded record. Its bytes share the record's memory.
 type event struct {
-	kind    kind
+	kind    kind // the plain one
 	id      TaskID
 	at      int64 // Unix µs
 	attempt uint32
@@ -46,6 +66,7 @@ type event struct {
 	phase   Phase // that the task is in afterwards
 	text    string
 	body    []byte
+	ref     ref // in place of body
 	whole   *Task
 	stats   Stats
 	ids     []byte // of tasks, one behind the other
@@ -70,6 +91,28 @@ func (w *writer) bytes(b []byte) {
 	w.buf = append(w.buf, b...)
 }
 
+// body writes one, or in a record of a kind with bodies apart its ref where it has one.
+func (w *writer) body(b []byte, r ref, apart bool) {
+	switch {
+	case !apart:
+		w.bytes(b)
+	case r.size > 0:
+		w.number(uint64(r.size)<<1 | 1)
+		w.buf = append(w.buf, r.sum[:]...)
+	default:
+		w.number(uint64(len(b)) << 1)
+		w.buf = append(w.buf, b...)
+	}
+}
+
+// either answers the first kind, or the one with bodies apart.
+func either(k, with kind, apart bool) kind {
+	if apart {
+		return with
+	}
+	return k
+}
+
 func (w *writer) draft(d *Draft) {
 	w.text(d.Key)
 	w.buf = append(w.buf, d.Digest[:]...)
@@ -82,11 +125,11 @@ func (w *writer) draft(d *Draft) {
 	w.number(uint64(d.Priority))
 	w.number(uint64(d.Deadline))
 	w.number(uint64(d.MaxAttempts))
-	w.bytes(d.Payload)
+	w.body(d.Payload, d.stored.payloadRef(), d.stored != nil)
 }
 
 func (w *writer) submitted(t *Task) {
-	w.kind(kindSubmitted, t.ID)
+	w.kind(either(kindSubmitted, kindSubmittedApart, t.stored != nil), t.ID)
 	w.number(uint64(t.Submitted))
 	w.draft(&t.Draft)
 }
@@ -99,11 +142,12 @@ func (w *writer) started(t *Task) {
 }
 
 func (w *writer) ended(e *event) {
-	w.kind(kindEnded, e.id)
+	apart := e.ref.size > 0
+	w.kind(either(kindEnded, kindEndedApart, apart), e.id)
 	w.number(uint64(e.at))
 	w.buf = append(w.buf, byte(e.cause), byte(e.phase))
 	w.text(e.text)
-	w.bytes(e.body)
+	w.body(e.body, e.ref, apart)
 }
 
 func (w *writer) redriven(id TaskID, at int64) {
@@ -123,7 +167,7 @@ func (w *writer) archived(ids []TaskID) {
 func (w *writer) forgotten(id TaskID) { w.kind(kindForgotten, id) }
 
 func (w *writer) whole(t *Task) {
-	w.kind(kindWhole, t.ID)
+	w.kind(either(kindWhole, kindWholeApart, t.stored != nil), t.ID)
 	w.number(uint64(t.Submitted))
 	w.draft(&t.Draft)
 	w.buf = append(w.buf, byte(t.Phase))
@@ -132,7 +176,7 @@ func (w *writer) whole(t *Task) {
 	w.text(t.Agent)
 	w.number(uint64(t.Started))
 	w.number(uint64(t.Finished))
-	w.bytes(t.Result)
+	w.body(t.Result, t.stored.resultRef(), t.stored != nil)
 	w.text(t.Error)
 }
 
@@ -150,7 +194,10 @@ type reader struct {
 	err  error
 }
 
-var errShort = errors.New("it ends before its fields do")
+var (
+	errShort = errors.New("it ends before its fields do")
+	errApart = fmt.Errorf("a body apart has 1 to %d bytes", codec.MaxBytes)
+)
 
 func (r *reader) take(n uint64) []byte {
 	if n > uint64(len(r.rest)) {
@@ -182,6 +229,33 @@ func (r *reader) byte() byte {
 func (r *reader) text() string  { return string(r.bytes()) }
 func (r *reader) bytes() []byte { return r.take(r.number()) }
 
+// body reads what writer.body has written.
+func (r *reader) body(apart bool) ([]byte, ref) {
+	if !apart {
+		return r.bytes(), ref{}
+	}
+	n := r.number()
+	if n&1 == 0 {
+		return r.take(n >> 1), ref{}
+	}
+	out := ref{size: int(n >> 1)}
+	copy(out.sum[:], r.take(uint64(len(out.sum))))
+	if out.size == 0 || out.size > codec.MaxBytes {
+		r.err, r.rest = errApart, nil
+	}
+	return nil, out
+}
+
+// payload and result read a task's.
+func (r *reader) payload(t *Task, apart bool) {
+	var is ref
+	if t.Payload, is = r.body(apart); is.size > 0 {
+		t.stored = &stored{payload: is}
+	}
+}
+
+func (r *reader) result(t *Task, apart bool) { t.keepResult(r.body(apart)) }
+
 func (r *reader) draft(d *Draft) {
 	d.Key = r.text()
 	copy(d.Digest[:], r.take(uint64(len(d.Digest))))
@@ -195,26 +269,29 @@ func (r *reader) draft(d *Draft) {
 		d.Capabilities = append(d.Capabilities, r.text())
 	}
 	d.Priority, d.Deadline, d.MaxAttempts = int(r.number()), int64(r.number()), int(r.number())
-	d.Payload = r.bytes()
 }
 
 // decode reads one record that fills b.
 func decode(b []byte) (event, error) {
 	r := reader{rest: b}
-	e := event{kind: kind(r.byte())}
+	e := event{}
+	var apart bool
+	e.kind, apart = kind(r.byte()).plain()
 	copy(e.id[:], r.take(uint64(len(e.id))))
 	switch e.kind {
 	case kindSubmitted:
 		e.at = int64(r.number())
 		e.whole = &Task{Phase: Waiting, Submitted: e.at}
 		r.draft(&e.whole.Draft)
+		r.payload(e.whole, apart)
 	case kindStarted:
 		e.at, e.attempt = int64(r.number()), uint32(r.number())
 		e.agent = r.text()
 	case kindEnded:
 		e.at = int64(r.number())
 		e.cause, e.phase = cause(r.byte()), Phase(r.byte())
-		e.text, e.body = r.text(), r.bytes()
+		e.text = r.text()
+		e.body, e.ref = r.body(apart)
 	case kindForgotten:
 	case kindRedriven:
 		e.at = int64(r.number())
@@ -225,11 +302,13 @@ func decode(b []byte) (event, error) {
 	case kindWhole:
 		t := &Task{Submitted: int64(r.number())}
 		r.draft(&t.Draft)
+		r.payload(t, apart)
 		t.Phase = Phase(r.byte())
 		t.Attempt, t.Failures = int(r.number()), int(r.number())
 		t.Agent = r.text()
 		t.Started, t.Finished = int64(r.number()), int64(r.number())
-		t.Result, t.Error = r.bytes(), r.text()
+		r.result(t, apart)
+		t.Error = r.text()
 		e.whole = t
 	case kindCounters:
 		e.stats.Queue = r.text()

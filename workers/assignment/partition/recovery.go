@@ -68,6 +68,7 @@ func (s *State) applyNew(ev *event) error {
 	if s.tasks[t.ID] != nil || phaseNames[t.Phase] == "" {
 		return fmt.Errorf("task %s is submitted a second time, or in phase %d", t.ID, t.Phase)
 	}
+	// A large body inside a record is of a version that kept all of them so: it stays in memory.
 	t.Payload, t.Result = slices.Clone(t.Payload), slices.Clone(t.Result)
 	q, err := s.queue(t.Queue)
 	if err != nil {

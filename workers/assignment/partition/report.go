@@ -11,6 +11,8 @@ type Report struct {
 	Error string
 	// Final failures go to the dead letters at once.
 	Final bool
+
+	ref ref // of a large result
 }
 
 // A Verdict is what became of a report.
@@ -25,6 +27,7 @@ type Verdict struct {
 
 // Report ends an execution, unless the agent does not hold it any more.
 func (s *State) Report(now int64, r Report) (Verdict, error) {
+	r.weigh()
 	name := r.Agent
 	e := s.tasks[r.Task]
 	if e == nil {
@@ -32,9 +35,9 @@ func (s *State) Report(now int64, r Report) (Verdict, error) {
 	}
 	if e.Agent == name && e.Attempt == r.Attempt {
 		if e.Phase == Running {
-			ev := &event{at: now, cause: causeCompleted, phase: Completed, body: r.Result}
+			ev := &event{at: now, cause: causeCompleted, phase: Completed, body: r.Result, ref: r.ref}
 			if r.Error != "" || r.Final {
-				ev.cause, ev.text, ev.body = causeFailed, r.Error, nil
+				ev.cause, ev.text, ev.body, ev.ref = causeFailed, r.Error, nil, ref{}
 				ev.phase = after(e, r.Final)
 			}
 			if err := s.finish(e, ev); err != nil {
@@ -48,6 +51,16 @@ func (s *State) Report(now int64, r Report) (Verdict, error) {
 	}
 	e.queue.stats.LateRefused++
 	return Verdict{Reason: lateReason(e, r.Attempt, name), Phase: e.Phase}, nil
+}
+
+// undo ends an execution whose payload cannot be had: nobody could ever do it, so its task is
+// dead. An error ends the partition.
+func (s *State) undo(now int64, x Execution, why error) error {
+	e := s.tasks[x.Task]
+	if e == nil || e.Phase != Running || e.Attempt != x.Attempt {
+		return nil
+	}
+	return s.finish(e, &event{at: now, cause: causeFailed, phase: Dead, text: why.Error()})
 }
 
 // prefetch has the matcher fetch what a batch of reports will need; it changes nothing.
@@ -65,6 +78,9 @@ func (s *State) prefetch(reports []Report) {
 // back or lost has not ended by a report.
 func repeats(e *entry, r Report) bool {
 	if r.Error == "" && !r.Final {
+		if kept := e.stored.resultRef(); kept.size > 0 {
+			return kept == r.ref
+		}
 		return e.Phase == Completed && string(e.Result) == string(r.Result)
 	}
 	return e.Error == r.Error && (e.Phase == Dead || e.Phase == Waiting && r.Error != "")

@@ -49,7 +49,8 @@ type State struct {
 	letters    line     // dead, by when they died
 	unarchived []*entry // finished, oldest first
 	offered    []offer  // what Unarchived answered last
-	bytes      int      // of payloads and results
+	bytes      int      // in memory
+	shelved    int      // of finished tasks, in Redis
 	wanted     int      // agents whose sink was told that they are wanted
 
 	out     []matcher.Assignment
@@ -121,6 +122,7 @@ func (s *State) link(e *entry, now int64) {
 		s.leases.add(e, now+s.limits.Lease.Microseconds())
 	case e.Phase.Finished():
 		s.shelf(e).add(e, now+s.limits.Keep.Microseconds())
+		s.shelved += e.stored.size()
 		if !e.archived {
 			s.unarchived = append(s.unarchived, e)
 		}
@@ -137,6 +139,7 @@ func (s *State) unlink(e *entry) {
 		s.leases.remove(e)
 	case e.Phase.Finished():
 		s.shelf(e).remove(e)
+		s.shelved -= e.stored.size()
 	}
 }
 
@@ -189,6 +192,10 @@ func (s *State) end(e *entry, ev *event) {
 	if e.Phase == Running {
 		s.letGo(e)
 	}
+	if ev.phase.Finished() {
+		s.bytes += len(ev.body)
+		e.keepResult(ev.body, ev.ref)
+	}
 	s.moveTo(e, ev.phase, ev.at)
 	e.queue.stats.ended(ev.cause, ev.phase)
 	if ev.cause == causeFailed || ev.cause == causeLost {
@@ -196,8 +203,7 @@ func (s *State) end(e *entry, ev *event) {
 	}
 	e.Error = ev.text
 	if ev.phase.Finished() {
-		s.bytes += len(ev.body)
-		e.Finished, e.Result = ev.at, ev.body
+		e.Finished = ev.at
 		s.changes.finished = append(s.changes.finished, e.ID)
 	}
 }
@@ -261,7 +267,7 @@ func (s *State) record(now int64) {
 		s.changes.give(a.sink, Assignment{
 			Execution: Execution{e.ID, e.Attempt}, Queue: e.Queue, Handler: e.Handler, Priority: e.Priority,
 			Deadline: e.Deadline, Payload: e.Payload,
-		})
+		}, e.stored.payloadRef())
 	}
 	s.out = s.out[:0]
 }
@@ -277,6 +283,10 @@ func (s *State) decide(assignments int) {
 func (s *State) finish(e *entry, ev *event) error {
 	was := e.Phase
 	ev.id = e.ID
+	if ev.ref.size > 0 {
+		s.changes.put(bodyID{e.ID, resultSide}, ev.body)
+		ev.body = nil
+	}
 	s.changes.w.ended(ev)
 	s.changes.seal()
 	s.end(e, ev)

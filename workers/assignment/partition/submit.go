@@ -19,21 +19,29 @@ type Submitted struct {
 // task; the same ID in another call is the same submit, sent again.
 func (s *State) Submit(now int64, drafts ...*Draft) []Submitted {
 	out := make([]Submitted, len(drafts))
-	fresh := make([]*entry, 0, len(drafts))
+	type admitted struct {
+		*entry
+		payload []byte
+	}
+	fresh := make([]admitted, 0, len(drafts))
 	size := 0
 	// First everything is decided, and then all of it is written down: that takes longer.
 	for i, d := range drafts {
 		var e *entry
 		if out[i], e = s.admit(now, d, size); e != nil {
-			fresh = append(fresh, e)
+			fresh = append(fresh, admitted{e, d.Payload})
 			size += e.size()
 		}
 	}
-	for _, e := range fresh {
+	for _, a := range fresh {
+		e := a.entry
 		s.insert(e)
 		s.link(e, now)
 		s.index(e)
 		e.queue.stats.Submitted++
+		if e.stored != nil {
+			s.changes.put(bodyID{e.ID, payloadSide}, a.payload)
+		}
 		s.changes.w.submitted(&e.Task)
 		s.changes.seal()
 	}
@@ -64,7 +72,11 @@ func (s *State) admit(now int64, d *Draft, size int) (Submitted, *entry) {
 	if late := len(s.unarchived); late >= s.limits.Unarchived {
 		return Submitted{Err: &BusyError{fmt.Sprintf("%d finished tasks wait for the archive, the most that are kept", late), 10 * time.Second}}, nil
 	}
+	d.weigh()
 	e := &entry{Task: Task{Draft: *d, Phase: Waiting, Submitted: now}, at: -1}
+	if e.stored != nil {
+		e.Payload = nil
+	}
 	if s.limits.Bytes > 0 && s.bytes+size+e.size() > s.limits.Bytes {
 		return Submitted{Err: &BusyError{fmt.Sprintf("tasks and results take %d MiB of memory, the most that this partition may", s.limits.Bytes>>20), 5 * time.Second}}, nil
 	}
@@ -82,7 +94,7 @@ func (s *State) admit(now int64, d *Draft, size int) (Submitted, *entry) {
 	return Submitted{Task: e.ID}, e
 }
 
-// Get answers a task, or ErrNotFound.
+// Get answers a task without what Redis keeps of it, or ErrNotFound.
 func (s *State) Get(id TaskID) (Task, error) {
 	if e := s.tasks[id]; e != nil {
 		return e.Task, nil

@@ -47,6 +47,7 @@ type Draft struct {
 	Deadline    int64
 	MaxAttempts int
 	Payload     []byte
+	stored      *stored
 }
 
 // A Task is a task as the partition holds it. Times are Unix µs, 0 is none.
@@ -64,7 +65,7 @@ type Task struct {
 	Error                        string
 }
 
-// taskSize is about what a task takes in memory without its bodies, in all tables and with
+// taskSize is about what a task takes in memory without its small bodies, in all tables and with
 // what the collector has not swept yet, in bytes. Measured: 1.5 KB with a body of 128.
 const taskSize = 1024
 

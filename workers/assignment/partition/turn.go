@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// gatherMost bounds what one batch gathers while the last one travels; then calls
-	// wait in the queue, and beyond it they are refused.
+	// gatherMost bounds what one batch gathers, with its large bodies, while the last one
+	// travels; then calls wait in the queue, and beyond it they are refused.
 	gatherMost = 1 << 20
 	// serveMost bounds the calls served in one turn.
 	serveMost = 64
@@ -154,7 +154,10 @@ func (p *Partition) take() error {
 }
 
 // gathered tells that the batch takes no more.
-func (p *Partition) gathered() bool { return len(p.state.changes.w.buf) >= gatherMost }
+func (p *Partition) gathered() bool {
+	c := p.state.changes
+	return len(c.w.buf)+c.bodies.put >= gatherMost || c.bodies.needed >= fetchMost
+}
 
 func (p *Partition) tick() error {
 	p.backlog.Store(int64(len(p.state.unarchived)))

@@ -21,6 +21,7 @@ const (
 	Expired    Kind = "expired"
 	NotWaiting Kind = "not_waiting"
 	NotDead    Kind = "not_dead"
+	Damaged    Kind = "damaged"
 )
 
 // KindOf answers the kind of an error, of this replica's partition or of another's.
@@ -30,6 +31,7 @@ func KindOf(err error) Kind {
 	var conflict *partition.ConflictError
 	var notWaiting *partition.NotWaitingError
 	var notDead *partition.NotDeadError
+	var damaged *partition.BodyError
 	switch {
 	case errors.As(err, &refusal):
 		return refusal.Kind
@@ -47,6 +49,8 @@ func KindOf(err error) Kind {
 		return NotWaiting
 	case errors.As(err, &notDead):
 		return NotDead
+	case errors.As(err, &damaged):
+		return Damaged
 	}
 	return Other
 }
