@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +15,11 @@ import (
 
 	"github.com/leanvibe/hive/workers/redistest"
 )
+
+// bodiesKept is how many appends later a body is dropped.
+const bodiesKept = 20
+
+func bodyOf(text string) string { return strings.Repeat("body "+text+" ", 500) }
 
 // failovers is how often the master is killed: each takes some five seconds. HIVE_FAILOVERS asks for more, for example 100.
 func failovers(t *testing.T) int {
@@ -54,7 +60,8 @@ func TestFailoverLosesNothingAcknowledged(t *testing.T) {
 		var out outcome
 		for ctx.Err() == nil && out.err == nil {
 			text := fmt.Sprint(len(out.want))
-			if _, out.err = l.Append(t.Context(), one(text)); out.err == nil {
+			bodies := Bodies{Put: put(text, bodyOf(text)), Drop: []string{fmt.Sprint(len(out.want) - bodiesKept)}}
+			if _, out.err = l.AppendWith(t.Context(), one(text), bodies); out.err == nil {
 				out.want = append(out.want, text)
 				acknowledged.Add(1)
 			}
@@ -71,6 +78,16 @@ func TestFailoverLosesNothingAcknowledged(t *testing.T) {
 	out := <-done
 	require.NoError(t, out.err)
 	t.Logf("%d appends acknowledged over %d failovers", len(out.want), failovers(t))
-	_, got := contents(t, takeWhenFree(t, c, "b", 1))
+	b := takeWhenFree(t, c, "b", 1)
+	_, got := contents(t, b)
 	require.Equal(t, out.want, got)
+	last := out.want[len(out.want)-bodiesKept:]
+	bodies, err := b.Bodies(t.Context(), last)
+	require.NoError(t, err)
+	for i, text := range last {
+		require.Equal(t, bodyOf(text), string(bodies[i]))
+	}
+	master, err := c.MasterForKey(t.Context(), "{p0}:owner")
+	require.NoError(t, err)
+	require.Len(t, kept(t.Context(), t, master, 0), bodiesKept)
 }

@@ -21,12 +21,13 @@ func TestTwoOwnersModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		partition++
 		var (
-			logs  [2]*Log
-			epoch uint64 // the last owner's
-			free  = true // released or expired
-			seq   uint64
-			want  []string // everything acknowledged, in order
-			owner = fmt.Sprintf("{p%d}:owner", partition)
+			logs   [2]*Log
+			epoch  uint64 // the last owner's
+			free   = true // released or expired
+			seq    uint64
+			want   []string // everything acknowledged, in order
+			bodies = map[string]string{}
+			owner  = fmt.Sprintf("{p%d}:owner", partition)
 		)
 		defer func() {
 			for _, l := range logs {
@@ -72,9 +73,17 @@ func TestTwoOwnersModel(t *testing.T) {
 			"append": func(r *rapid.T) {
 				l, valid := hold(r)
 				text := fmt.Sprint(len(want))
-				got, err := l.Append(t.Context(), one(text))
+				what := Bodies{Put: put(text, "body "+text)}
+				if len(want) > 0 {
+					what.Drop = []string{rapid.SampledFrom(want).Draw(r, "dropped")}
+				}
+				got, err := l.AppendWith(t.Context(), one(text), what)
 				judge(r, valid, err)
 				if valid {
+					bodies[text] = "body " + text
+					for _, name := range what.Drop {
+						delete(bodies, name)
+					}
 					seq++
 					require.Equal(r, seq, got)
 					want = append(want, text)
@@ -102,6 +111,7 @@ func TestTwoOwnersModel(t *testing.T) {
 				judge(r, valid, l.Snapshot(t.Context(), l.seq, strings.NewReader(strings.Join(want, " "))))
 			},
 			"": func(r *rapid.T) {
+				require.Equal(r, bodies, kept(t.Context(), r, c, partition))
 				for _, l := range logs {
 					if l == nil || l.Epoch() != epoch {
 						continue

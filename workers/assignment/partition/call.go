@@ -53,6 +53,11 @@ func (p *Partition) Get(ctx context.Context, id TaskID) (Task, error) {
 	if err != nil || t.stored == nil {
 		return t, err
 	}
+	return p.complete(ctx, t)
+}
+
+// complete answers a task with what Redis keeps of it.
+func (p *Partition) complete(ctx context.Context, t Task) (Task, error) {
 	tasks := []Task{t}
 	broken, err := p.fill(ctx, tasks)
 	if err != nil {
@@ -62,7 +67,7 @@ func (p *Partition) Get(ctx context.Context, id TaskID) (Task, error) {
 		return tasks[0], nil
 	}
 	// One that was forgotten meanwhile is the archive's to answer.
-	if _, err := p.peek(ctx, id); err != nil {
+	if _, err := p.peek(ctx, t.ID); err != nil {
 		return Task{}, err
 	}
 	return Task{}, broken[0]
