@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,18 +22,28 @@ const (
 	fullEvery = time.Second
 )
 
-// fullness is how much of its memory the fullest master of Redis has used, in percent.
-type fullness struct{ percent atomic.Int64 }
+// fullness is what the fullest master of Redis had room for when it was asked last, nil where
+// none has a bound.
+type fullness struct{ last atomic.Pointer[room] }
 
-// err refuses new tasks while Redis is nearly full.
-func (f *fullness) err() error {
-	if now := f.percent.Load(); now >= fullFrom {
-		return &partition.BusyError{
-			Reason:     fmt.Sprintf("Redis has used %d %% of its memory, and from %d %% on no task is stored; what was stored is finished", now, fullFrom),
-			RetryAfter: 5 * time.Second,
-		}
+// room is what a master may still take, less what this replica has sent it since: a second of
+// large payloads may be more than the rest that is kept free.
+type room struct {
+	percent int64 // of maxmemory, in use when it was asked
+	bytes   atomic.Int64
+}
+
+// admit takes room for new tasks, or refuses them while Redis is nearly full.
+func (f *fullness) admit(bytes int) error {
+	r := f.last.Load()
+	if r == nil || r.bytes.Add(-int64(bytes)) > 0 {
+		return nil
 	}
-	return nil
+	r.bytes.Add(int64(bytes))
+	return &partition.BusyError{
+		Reason:     fmt.Sprintf("Redis had used %d %% of its memory when it was asked last, and from %d %% on, with what came since, no task is stored; what was stored is finished", r.percent, fullFrom),
+		RetryAfter: 5 * time.Second,
+	}
 }
 
 // watch asks until ctx ends. A Redis that does not answer changes nothing: the journal
@@ -46,13 +57,17 @@ func (f *fullness) watch(ctx context.Context, client redis.UniversalClient) erro
 			return nil
 		case <-tick.C:
 		}
-		var most atomic.Int64
+		var mu sync.Mutex
+		var least *room
 		ask := func(ctx context.Context, c *redis.Client) error {
 			info, err := c.Info(ctx, "memory").Result()
 			if err != nil {
 				return err
 			}
-			for now, old := usedPercent(info), most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
+			mu.Lock()
+			defer mu.Unlock()
+			if r := roomIn(info); r != nil && (least == nil || r.bytes.Load() < least.bytes.Load()) {
+				least = r
 			}
 			return nil
 		}
@@ -66,13 +81,13 @@ func (f *fullness) watch(ctx context.Context, client redis.UniversalClient) erro
 		}
 		cancel()
 		if err == nil {
-			f.percent.Store(most.Load())
+			f.last.Store(least)
 		}
 	}
 }
 
-// usedPercent reads INFO memory; 0 where there is no maxmemory.
-func usedPercent(info string) int64 {
+// roomIn reads INFO memory; nil where there is no maxmemory.
+func roomIn(info string) *room {
 	value := func(name string) int64 {
 		_, rest, _ := strings.Cut(info, name+":")
 		text, _, _ := strings.Cut(rest, "\r")
@@ -84,7 +99,10 @@ func usedPercent(info string) int64 {
 	}
 	limit := value("\nmaxmemory")
 	if limit == 0 {
-		return 0
+		return nil
 	}
-	return 100 * value("used_memory") / limit
+	used := value("used_memory")
+	r := &room{percent: 100 * used / limit}
+	r.bytes.Store(limit/100*fullFrom - used)
+	return r
 }

@@ -28,7 +28,7 @@ func TestReplica_RedisIsFull(t *testing.T) {
 	}
 	info, err := admin.Info(t.Context(), "memory").Result()
 	require.NoError(t, err)
-	require.Zero(t, usedPercent(info), "it has no bound yet")
+	require.Nil(t, roomIn(info), "it has no bound yet")
 	// Less than it has in use: nothing may be stored but by a script that says so.
 	require.NoError(t, admin.ConfigSet(t.Context(), "maxmemory", strconv.Itoa(1<<20)).Err())
 	t.Cleanup(func() {
@@ -54,6 +54,19 @@ func TestReplica_RedisIsFull(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, hivev1.TaskState_TASK_STATE_COMPLETED, task.GetState())
 	}
+}
+
+// Between two looks what was sent counts too.
+func TestFullness_CountsWhatWasSent(t *testing.T) {
+	var f fullness
+	require.NoError(t, f.admit(1<<30), "nobody has asked Redis yet")
+	f.last.Store(roomIn("# Memory\r\nused_memory:700\r\nmaxmemory:1000\r\n"))
+	require.NoError(t, f.admit(60))
+	require.ErrorContains(t, f.admit(50), "70 %")
+	require.NoError(t, f.admit(39), "what was refused takes no room")
+	require.Error(t, f.admit(1))
+	f.last.Store(roomIn("# Memory\r\nused_memory:800\r\nmaxmemory:1000\r\n"))
+	require.Error(t, f.admit(0))
 }
 
 // refusals sends one frame and answers what each of its drafts was refused with.

@@ -48,13 +48,21 @@ func newWorld(t testing.TB, dsn string) *world {
 			keys = append(keys, fmt.Sprintf("{p%d}:%s", n, name))
 		}
 	}
-	for _, key := range keys {
+	for _, key := range append(keys, bodyKeys(t, client)...) {
 		require.NoError(t, client.Del(t.Context(), key).Err())
 	}
 	return &world{t: t, dsn: dsn}
 }
 
 const testPartitions = 4
+
+// bodyKeys answers those of the large bodies that Redis keeps.
+func bodyKeys(t testing.TB, client redis.Cmdable) []string {
+	t.Helper()
+	list, err := client.Keys(t.Context(), "{p*}:body:*").Result()
+	require.NoError(t, err)
+	return list
+}
 
 // wires are a replica's way to Redis, which can be cut.
 type wires struct {

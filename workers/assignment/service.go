@@ -86,7 +86,11 @@ func (s *service) submitBatch(ctx context.Context, in []*hivev1.Draft) ([]partit
 	if len(in) < 1 || len(in) > MaxBatch {
 		return nil, invalid("drafts", "must be 1 to %d, are %d", MaxBatch, len(in))
 	}
-	if err := s.full.err(); err != nil {
+	size := 0
+	for _, d := range in {
+		size += len(d.GetPayload())
+	}
+	if err := s.full.admit(size); err != nil {
 		s.metrics.count("refused", len(in))
 		return nil, err
 	}

@@ -1,7 +1,10 @@
 package partition
 
 import (
+	"bytes"
+	"encoding/binary"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -15,7 +18,15 @@ func FuzzDecode(f *testing.F) {
 		ID: uuid.MustParse("01976ba8-7d3c-7000-8000-000000000001"), Key: "k", Queue: "q", Handler: "h",
 		Capabilities: []string{"gpu", "ssd"}, Priority: 9, Deadline: 7, MaxAttempts: 3, Payload: []byte("body"),
 	}, Phase: Running, Attempt: 2, Failures: 1, Agent: "a", Submitted: 5, Started: 6, Result: []byte{}, Error: "why"}
+	apart := t
+	apart.Payload, apart.stored = nil, &stored{payload: ref{5000, [16]byte{1}}}
+	both := t
+	both.Payload, both.Result, both.stored = nil, nil, &stored{ref{5000, [16]byte{1}}, ref{70_000, [16]byte{2}}}
 	for _, write := range []func(){
+		func() { w.submitted(&apart) }, func() { w.whole(&apart) }, func() { w.whole(&both) },
+		func() {
+			w.ended(&event{id: t.ID, at: 9, cause: causeCompleted, phase: Completed, ref: ref{5000, [16]byte{3}}})
+		},
 		func() { w.submitted(&t) }, func() { w.started(&t) }, func() { w.whole(&t) }, func() { w.forgotten(t.ID) },
 		func() {
 			w.ended(&event{id: t.ID, at: 9, cause: causeFailed, phase: Dead, text: "why", body: []byte("b")})
@@ -63,4 +74,77 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, e, again)
 	})
+}
+
+// older is a record as versions wrote it that kept all bodies in their records: numbers, texts
+// behind their length, and single bytes.
+func older(fields ...any) []byte {
+	var b []byte
+	for _, f := range fields {
+		switch f := f.(type) {
+		case byte:
+			b = append(b, f)
+		case int:
+			b = binary.AppendUvarint(b, uint64(f))
+		case string:
+			b = append(binary.AppendUvarint(b, uint64(len(f))), f...)
+		case [16]byte:
+			b = append(b, f[:]...)
+		}
+	}
+	return b
+}
+
+// A journal of an older version is read: its large bodies stay in memory, and leave no keys.
+func TestState_OlderRecords(t *testing.T) {
+	payload, result := strings.Repeat("p", 3*bodyMost), strings.Repeat("r", 2*bodyMost)
+	one, two, digest := [16]byte{1}, [16]byte{2}, [16]byte{9}
+	log := [][]byte{
+		older(byte(1), one, 5, "key", digest, "q", "h", 1, "gpu", 4, 0, 3, payload),
+		older(byte(2), one, 6, 1, "agent"),
+		older(byte(3), one, 7, byte(1), byte(3), "", result),
+		older(byte(5), two, 5, "", digest, "q", "h", 0, 0, 0, 3, payload, byte(1), 0, 0, "", 0, 0, "", ""),
+	}
+	s, err := NewState(small())
+	require.NoError(t, err)
+	for _, record := range log {
+		require.NoError(t, s.Apply(record))
+	}
+	require.NoError(t, s.Ready(8))
+	same := func(s *State) {
+		t.Helper()
+		first, err := s.Get(one)
+		require.NoError(t, err)
+		require.Equal(t, Completed, first.Phase)
+		require.True(t, payload == string(first.Payload))
+		require.True(t, result == string(first.Result))
+		require.Nil(t, first.stored)
+		second, err := s.Get(two)
+		require.NoError(t, err)
+		require.Equal(t, Waiting, second.Phase)
+		require.True(t, payload == string(second.Payload))
+	}
+	same(s)
+	next, err := NewState(small())
+	require.NoError(t, err)
+	require.NoError(t, next.restore(bytes.NewReader(s.snapshot())))
+	require.NoError(t, next.Ready(9))
+	same(next)
+
+	h := &hand{runs: map[Execution]bool{}}
+	_, err = next.Seat(10, Seating{AgentSpec: AgentSpec{ID: "agent", Capacity: 1}, Slots: 1, Sink: h})
+	require.NoError(t, err)
+	verdict, err := next.Report(11, Report{Agent: "agent", Execution: Execution{one, 1}, Result: []byte(result)})
+	require.NoError(t, err)
+	require.True(t, verdict.Duplicate)
+	next.Archived(len(next.Unarchived(10, 1<<20)))
+	_, err = next.Tick(1<<50, 10)
+	require.NoError(t, err)
+	c := next.take(&Changes{})
+	for _, a := range c.given {
+		require.True(t, payload == string(a.Payload), "attempt %d has the payload", a.Attempt)
+	}
+	require.NotEmpty(t, c.given)
+	require.Empty(t, c.bodies, "nothing of it was ever in Redis")
+	require.NotContains(t, next.tasks, TaskID(one))
 }
