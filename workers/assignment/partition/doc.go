@@ -26,6 +26,15 @@
 // doubt about the journal ends the partition: everything in memory is thrown away,
 // waiting callers get ErrLost, and the next owner recovers from what is durable.
 //
+// # Bodies
+//
+// A payload or result over 4 KiB is never in the State: its records hold a digest and its
+// length, and Changes name what to store and to drop in the same append as the record that
+// says so. Such a body is written once and never changes. The goroutine that appends fetches
+// what a batch gives to agents, before the append, and callers fetch what they read, both
+// outside the turn. One that is missing while its task is kept was lost by somebody else:
+// the task is not executed, but dead.
+//
 // # Leases
 //
 // An execution is held for a lease term from its assignment or the agent's last
