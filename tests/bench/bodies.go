@@ -12,6 +12,8 @@ import (
 const (
 	bodiesTasks = 2000
 	bodiesSize  = 64 << 10
+	// bodiesCalm is in seconds: at rest Go collects garbage every two minutes.
+	bodiesCalm = 125
 )
 
 // The bodies rows are what waiting tasks with large payloads take of the orchestrator's resident
@@ -44,7 +46,7 @@ func loadBodies(ctx context.Context, say func(string, ...any)) ([]Row, error) {
 	}
 	defer orchestrator.end()
 	say("waiting until it is at rest")
-	before, err := atRest(ctx, orchestrator)
+	before, err := atRest(ctx, memoryCalm, orchestrator)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +67,7 @@ func loadBodies(ctx context.Context, say func(string, ...any)) ([]Row, error) {
 		return nil, err
 	}
 	say("waiting until it is at rest")
-	after, err := atRest(ctx, orchestrator)
+	after, err := atRest(ctx, bodiesCalm, orchestrator)
 	if err != nil {
 		return nil, err
 	}
