@@ -68,7 +68,7 @@ func New(baseURL string, httpClient *http.Client, options ...Option) *Client {
 		return hivev1connect.NewAssignmentServiceClient(set.streams, baseURL, append(streamOptions(), keys)...)
 	}
 	return &Client{
-		rpc:     hivev1connect.NewAssignmentServiceClient(httpClient, baseURL, keys),
+		rpc:     hivev1connect.NewAssignmentServiceClient(httpClient, baseURL, plain(), keys),
 		streams: streamsAt(set.streamURL), streamURL: strings.TrimSuffix(set.streamURL, "/"), streamsAt: streamsAt,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/leanvibe/hive/workers/assignment/partition"
 )
@@ -36,19 +37,19 @@ func compare(ctx context.Context, tx pgx.Tx, list []*partition.Task) (fresh, new
 
 // knownOf answers when the tasks that the table has finished, in Unix µs.
 func knownOf(ctx context.Context, tx pgx.Tx, list []*partition.Task) (map[partition.TaskID]int64, error) {
-	ids := make([]partition.TaskID, len(list))
+	ids := make([]pgtype.UUID, len(list))
 	for i, t := range list {
-		ids[i] = t.ID
+		ids[i] = uuidOf(t.ID)
 	}
 	rows, err := tx.Query(ctx, findKnown, ids)
 	if err != nil {
 		return nil, err
 	}
 	known := map[partition.TaskID]int64{}
-	var id partition.TaskID
+	var id pgtype.UUID
 	var finished time.Time
 	_, err = pgx.ForEachRow(rows, []any{&id, &finished}, func() error {
-		known[id] = finished.UnixMicro()
+		known[id.Bytes] = finished.UnixMicro()
 		return nil
 	})
 	return known, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/leanvibe/hive/workers/assignment/partition"
 )
@@ -66,11 +67,15 @@ func rowOf(t *partition.Task) []any {
 		caps[i] = pgText(c)
 	}
 	return []any{
-		t.ID, pgText(t.Key), pgText(t.Queue), pgText(t.Handler), caps, t.Priority,
+		uuidOf(t.ID), pgText(t.Key), pgText(t.Queue), pgText(t.Handler), caps, t.Priority,
 		orNull(t.Deadline), t.MaxAttempts, orEmpty(t.Payload), t.Phase.String(), t.Attempt, t.Failures, pgText(t.Agent),
 		time.UnixMicro(t.Submitted), orNull(t.Started), time.UnixMicro(t.Finished), orEmpty(t.Result), pgText(t.Error),
 	}
 }
+
+// uuidOf is an id as pgx knows it: another type it would try as a driver.Valuer and more
+// before it finds a way, for each value anew.
+func uuidOf(id partition.TaskID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: true} }
 
 func scanTask(row pgx.Row) (partition.Task, error) {
 	var t partition.Task

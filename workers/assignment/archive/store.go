@@ -125,15 +125,19 @@ func (s *Store) insertSome(ctx context.Context, list []*partition.Task, why map[
 	return s.insertSome(ctx, list[half:], why)
 }
 
-// insert stores tasks that are distinct, or none of them. Where another writer came
-// first with one, it looks again what is left to do.
+// insert stores tasks that are distinct, or none of them. The table hardly ever has one of
+// them, so all are copied without a look; where it has, or another writer comes first with
+// one, it looks what is left to do.
 func (s *Store) insert(ctx context.Context, list []*partition.Task) error {
-	for try := 1; ; try++ {
-		err := s.write(ctx, list, merge)
-		if !overtaken(err) || try == insertTries {
-			return err
-		}
+	do := copyTo
+	if len(list) == 1 {
+		do = replace // PostgreSQL's last word on the task
 	}
+	err := s.write(ctx, list, do)
+	for try := 1; overtaken(err) && try <= insertTries; try++ {
+		err = s.write(ctx, list, merge)
+	}
+	return err
 }
 
 // write has do store tasks in one transaction.
@@ -153,9 +157,6 @@ func (s *Store) write(ctx context.Context, list []*partition.Task, do func(conte
 // it has. Who waits in the first part holds no row of the second, so the order of ids
 // in each of them keeps rings away.
 func merge(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
-	if len(list) == 1 {
-		return replace(ctx, tx, list) // one statement instead of two, and PostgreSQL's last word on the task
-	}
 	fresh, newer, err := compare(ctx, tx, list)
 	if err != nil {
 		return err

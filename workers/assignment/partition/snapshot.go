@@ -10,9 +10,14 @@ import (
 	"github.com/leanvibe/hive/workers/assignment/codec"
 )
 
+// wholeSize is about what a task takes in a snapshot without its key and bodies, in bytes.
+const wholeSize = 192
+
 // snapshot encodes the whole state: each record behind its length.
 func (s *State) snapshot() []byte {
-	var w, out writer
+	var w writer
+	// A buffer that grew to this size would be copied several times over, in the partition's turn.
+	out := writer{make([]byte, 0, s.bytes-len(s.tasks)*(taskSize-wholeSize))}
 	put := func() {
 		out.bytes(w.buf)
 		w.buf = w.buf[:0]
