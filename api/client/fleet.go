@@ -49,7 +49,10 @@ func (c *Client) NewFleet(cfg FleetConfig) *Fleet {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Fleet{cfg: cfg, rpc: c, wake: make(chan struct{}, 1), silence: silenceMax, agents: map[string]*member{}, lease: defaultLease}
+	return &Fleet{
+		cfg: cfg, rpc: c, wake: make(chan struct{}, 1), silence: silenceMax, agents: map[string]*member{}, lease: defaultLease,
+		out: outbox{onWay: map[uint64][]*held{}},
+	}
 }
 
 // ErrFleetStopped is the answer to an agent that comes after Run has been asked to end.

@@ -26,6 +26,7 @@ type held struct {
 	err    error                   // the handler's
 	ended  time.Time
 	sent   time.Time // zero: the report waits to be sent
+	frame  uint64    // by which it was sent last
 }
 
 // start takes an assignment; what it answers begins it, without the lock.
@@ -132,6 +133,18 @@ func (f *Fleet) lost(id string, list []*hivev1.Execution) {
 	}
 }
 
+// settled takes the answer to all reports of a frame that have none of their own.
+func (f *Fleet) settled(frame uint64) (calls []func()) {
+	for _, h := range f.out.onWay[frame] {
+		if h.frame == frame && !h.sent.IsZero() && !h.over {
+			f.out.pause.reset()
+			calls = append(calls, f.end(h, h.err))
+		}
+	}
+	delete(f.out.onWay, frame)
+	return calls
+}
+
 // reported takes the answer to a report.
 func (f *Fleet) reported(r *hivev1.Reported) (call func()) {
 	m := f.agents[r.GetAgentId()]
@@ -144,6 +157,9 @@ func (f *Fleet) reported(r *hivev1.Reported) (call func()) {
 	}
 	if h == nil || h.sent.IsZero() {
 		return nil // answered before, or given up
+	}
+	if r.GetOutcome().GetAccepted() {
+		delete(f.out.onWay, h.frame) // an older server answers each of the frame's
 	}
 	switch {
 	case mayPass(r.GetRefused()):

@@ -12,7 +12,9 @@ type outbox struct {
 	touched []*member // may have to attach or detach
 	beats   []*member // have a heartbeat due
 	results []*held
-	later   []*held // refused for now: they wait for a pause
+	later   []*held            // refused for now: they wait for a pause
+	onWay   map[uint64][]*held // results by the frame that took them
+	last    uint64             // frame with results
 	pause   backoff
 	strays  []string // ids to detach
 
@@ -127,18 +129,32 @@ func (f *Fleet) fillBeats(req *hivev1.WorkRequest, left *int) []*member {
 }
 
 func (f *Fleet) fillResults(req *hivev1.WorkRequest, left *int) []*held {
+	var sent []*held
+	rest, now := f.out.results[:0], time.Now()
 	for i, h := range f.out.results {
 		if *left <= 0 {
-			return f.out.results[i:]
+			rest = f.out.results[i:]
+			break
 		}
 		if !h.over && h.sent.IsZero() {
-			h.sent = time.Now()
+			if sent == nil {
+				f.out.last++
+				sent = make([]*held, 0, len(f.out.results)-i)
+			}
+			h.sent, h.frame = now, f.out.last
+			sent = append(sent, h)
 			req.Results = append(req.Results, h.report)
 			*left -= partBytes + len(h.report.GetResult()) + len(h.report.GetError())
 		}
 	}
-	clear(f.out.results)
-	return f.out.results[:0]
+	if req.Sequence = 0; sent != nil {
+		req.Sequence = f.out.last
+		f.out.onWay[f.out.last] = sent
+	}
+	if len(rest) == 0 {
+		clear(f.out.results)
+	}
+	return rest
 }
 
 func (f *Fleet) fillGiven(req *hivev1.WorkRequest, left *int) {
@@ -178,6 +194,7 @@ func (f *Fleet) renew(all bool) {
 	}
 	o.sent = 0
 	o.strays, o.beats, o.results, o.later = nil, nil, nil, nil
+	o.onWay = map[uint64][]*held{}
 	for _, m := range f.agents {
 		m.stand(apart)
 		f.touch(m)

@@ -191,6 +191,9 @@ func (f *Fleet) received(m *hivev1.WorkResponse) {
 	for _, r := range m.GetReported() {
 		calls = append(calls, f.reported(r))
 	}
+	for _, frame := range m.GetSettled() {
+		calls = append(calls, f.settled(frame)...)
+	}
 	for _, l := range m.GetLost() {
 		f.lost(l.GetAgentId(), l.GetLost())
 	}

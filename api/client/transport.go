@@ -30,12 +30,19 @@ func NewStreamTransport() *http.Transport {
 		Protocols:           new(http.Protocols),
 		// A peer that went without a word is found by pings; no bound on response
 		// headers, since a stream's come with its first frame, which may be long away.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: 10 * time.Second},
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: 5 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: 10 * time.Second,
+			MaxReadFrameSize: readFrameMost,
+		},
 	}
 	t.Protocols.SetHTTP2(true)
 	t.Protocols.SetUnencryptedHTTP2(true)
 	return t
 }
+
+// readFrameMost is the size up to which a server may send a message in one piece, in bytes:
+// each costs both sides a system call or two, and most servers send 16 KiB unless told.
+const readFrameMost = 1 << 20
 
 // streamOptions make it gRPC, which nginx carries with grpc_pass.
 func streamOptions() []connect.ClientOption {

@@ -17,7 +17,7 @@ import (
 const (
 	hiveQueue    = "peers"
 	hiveAgents   = 8
-	hiveCapacity = 64
+	hiveCapacity = 250
 )
 
 func orchestratorSpec() Spec {

@@ -17,7 +17,7 @@ import (
 // report ends executions, of any agents; each has its own outcome, in order.
 func (s *service) report(ctx context.Context, in []*hivev1.CompleteRequest) []reported {
 	out := make([]reported, len(in))
-	parts := newParts[partition.Report](s.router.Partitions)
+	parts := newParts[partition.Report](s.router.Partitions, len(in))
 	for i, r := range in {
 		if out[i].err = checkReport(r); out[i].err != nil {
 			continue
@@ -126,7 +126,7 @@ func (s *service) release(ctx context.Context, agent string, in []*hivev1.Execut
 	if err := c.err(); err != nil {
 		return 0, err
 	}
-	parts := newParts[partition.Execution](s.router.Partitions)
+	parts := newParts[partition.Execution](s.router.Partitions, len(in))
 	for i, x := range wire.ExecutionsOf(in) {
 		if n, ok := s.router.OfTask(x.Task); ok {
 			parts.add(n, i, x)

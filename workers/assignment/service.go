@@ -69,11 +69,10 @@ func (s *service) submit(ctx context.Context, in *hivev1.Draft) (partition.Task,
 	if err != nil {
 		// It is stored; only its newest state could not be read.
 		s.log.Warn("read after submit failed", "task", out[0].Task, "error", err)
-		draft, invalid := draftOf(in, time.Now())
-		if invalid != nil {
+		task = partition.Task{Phase: partition.Waiting}
+		if invalid := checkDraft(&task.Draft, in, time.Now()); invalid != nil {
 			return partition.Task{}, false, invalid
 		}
-		task = partition.Task{Draft: *draft, Phase: partition.Waiting}
 		task.ID = out[0].Task
 	}
 	return task, out[0].Duplicate, nil
@@ -96,11 +95,11 @@ func (s *service) submitBatch(ctx context.Context, in []*hivev1.Draft) ([]partit
 	}
 	out := make([]partition.Submitted, len(in))
 	now := time.Now()
-	parts := newParts[*partition.Draft](s.router.Partitions)
+	parts := newParts[*partition.Draft](s.router.Partitions, len(in))
+	all := make([]partition.Draft, len(in))
 	for i, d := range in {
-		draft, err := draftOf(d, now)
-		if err != nil {
-			out[i].Err = err
+		draft := &all[i]
+		if out[i].Err = checkDraft(draft, d, now); out[i].Err != nil {
 			continue
 		}
 		n := s.router.OfQueue(draft.Queue)

@@ -107,11 +107,13 @@ func refusedWhole(drafts int, err error) []partition.Submitted {
 }
 
 func outcomesToProto(list []partition.Submitted) []*hivev1.SubmitOutcome {
-	out := make([]*hivev1.SubmitOutcome, len(list))
+	texts := wire.IDs(len(list), func(i int) partition.TaskID { return list[i].Task })
+	all, out := make([]hivev1.SubmitOutcome, len(list)), make([]*hivev1.SubmitOutcome, len(list))
 	for i, o := range list {
-		out[i] = &hivev1.SubmitOutcome{Duplicate: o.Duplicate}
+		out[i] = &all[i]
+		out[i].Duplicate = o.Duplicate
 		if o.Task != (partition.TaskID{}) {
-			out[i].TaskId = o.Task.String()
+			out[i].TaskId = texts[i]
 		}
 		if o.Err != nil {
 			out[i].Refused, out[i].Reason = connect.CodeOf(rpcError(o.Err)).String(), o.Err.Error()

@@ -86,12 +86,12 @@ func (c *fieldCheck) err() error {
 	return &InvalidError{Fields: c.problems}
 }
 
-// draftOf checks a draft against the limits and puts it into its stored form, with an ID of
-// its own: defaults filled in, capabilities sorted without repeats. Whether the deadline has
+// checkDraft checks a draft against the limits and fills out with its stored form, with an ID
+// of its own: defaults filled in, capabilities sorted without repeats. Whether the deadline has
 // passed is the partition's to judge, after it has looked for the idempotency key.
-func draftOf(d *hivev1.Draft, now time.Time) (*partition.Draft, error) {
+func checkDraft(out *partition.Draft, d *hivev1.Draft, now time.Time) error {
 	if size := len(d.GetPayload()); size > MaxPayload {
-		return nil, &TooLargeError{What: "payload", Size: size, Max: MaxPayload}
+		return &TooLargeError{What: "payload", Size: size, Max: MaxPayload}
 	}
 	var c fieldCheck
 	key := d.GetIdempotencyKey()
@@ -104,28 +104,31 @@ func draftOf(d *hivev1.Draft, now time.Time) (*partition.Draft, error) {
 	if d.GetDeadline() != nil {
 		c.require(d.GetDeadline().IsValid() && d.GetDeadline().AsTime().Before(now.Add(maxDeadline)), "deadline", "must be within %s", maxDeadline)
 	}
-	out := &partition.Draft{
+	*out = partition.Draft{
 		Key: key, Queue: d.GetQueue(), Handler: d.GetHandler(), Capabilities: checkCapabilities(&c, d.GetCapabilities()),
 		Priority: int(d.GetPriority()), Deadline: wire.Micros(d.GetDeadline()), MaxAttempts: int(d.GetMaxAttempts()), Payload: d.GetPayload(),
 	}
 	if err := c.err(); err != nil {
-		return nil, err
+		return err
 	}
 	if out.MaxAttempts == 0 {
 		out.MaxAttempts = defaultAttempts
 	}
 	var err error
 	if out.ID, err = uuid.NewV7(); err != nil {
-		return nil, err
+		return err
 	}
 	out.Digest = digest(out)
-	return out, nil
+	return nil
 }
 
 func checkCapabilities(c *fieldCheck, caps []string) []string {
 	c.require(len(caps) <= maxCapabilities, "capabilities", "must be at most %d, are %d", maxCapabilities, len(caps))
 	for i, name := range caps {
 		c.require(isName(name), fmt.Sprintf("capabilities[%d]", i), nameForm)
+	}
+	if len(caps) == 0 {
+		return nil
 	}
 	sorted := slices.Clone(caps)
 	slices.Sort(sorted)
@@ -137,20 +140,22 @@ func digest(d *partition.Draft) (out [16]byte) {
 	if d.Key == "" {
 		return out // nobody will ask
 	}
-	h := sha256.New()
-	var size [8]byte
-	for _, part := range []string{d.Queue, d.Handler, strings.Join(d.Capabilities, ","), string(d.Payload)} {
-		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
-		h.Write(size[:])
-		h.Write([]byte(part))
+	// Each part stands behind its length, or two drafts might be written alike.
+	buf := make([]byte, 0, digestRoom)
+	for _, part := range []string{d.Queue, d.Handler, strings.Join(d.Capabilities, ",")} {
+		buf = append(binary.BigEndian.AppendUint64(buf, uint64(len(part))), part...)
 	}
+	buf = append(binary.BigEndian.AppendUint64(buf, uint64(len(d.Payload))), d.Payload...)
 	for _, n := range []int64{int64(d.Priority), int64(d.MaxAttempts), d.Deadline} {
-		binary.BigEndian.PutUint64(size[:], uint64(n))
-		h.Write(size[:])
+		buf = binary.BigEndian.AppendUint64(buf, uint64(n))
 	}
-	copy(out[:], h.Sum(nil))
+	sum := sha256.Sum256(buf)
+	copy(out[:], sum[:])
 	return out
 }
+
+// digestRoom is what most drafts are digested in, on the stack, in bytes.
+const digestRoom = 1 << 10
 
 // specOf checks an agent's request for a stream.
 func specOf(in *hivev1.AttachRequest) (partition.AgentSpec, error) {

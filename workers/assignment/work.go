@@ -32,6 +32,7 @@ type workStream struct {
 	agents map[string]*workAgent
 	frame  *hivev1.WorkResponse
 	given  map[string][]partition.Assignment // what of frame can be given back
+	spare  map[string][]partition.Assignment // the lists of the frame before, empty
 	some   bool
 }
 
@@ -104,7 +105,10 @@ func (w *workStream) flush(send func(*hivev1.WorkResponse) error, must bool) err
 	w.mu.Lock()
 	frame, given, some := w.frame, w.given, w.some
 	if some {
-		w.frame, w.given, w.some = &hivev1.WorkResponse{}, map[string][]partition.Assignment{}, false
+		w.frame, w.given, w.spare, w.some = &hivev1.WorkResponse{}, w.spare, nil, false
+		if w.given == nil {
+			w.given = map[string][]partition.Assignment{}
+		}
 	}
 	w.mu.Unlock()
 	if !some {
@@ -114,7 +118,18 @@ func (w *workStream) flush(send func(*hivev1.WorkResponse) error, must bool) err
 		frame = &hivev1.WorkResponse{}
 	}
 	for agent, list := range given {
+		if len(list) == 0 {
+			delete(given, agent) // it may have gone
+			continue
+		}
 		frame.Assignments = append(frame.Assignments, &hivev1.AgentAssignments{AgentId: agent, Assignments: wire.AssignmentsToProto(list)})
+		clear(list)
+		given[agent] = list[:0]
+	}
+	if some {
+		w.mu.Lock()
+		w.spare = given
+		w.mu.Unlock()
 	}
 	return send(frame)
 }
@@ -223,7 +238,7 @@ func (w *workStream) do(ctx context.Context, m *hivev1.WorkRequest, leaving []*h
 		w.beat(ctx, beats)
 	}
 	if results := m.GetResults(); len(results) > 0 {
-		w.results(ctx, results)
+		w.results(ctx, results, m.GetSequence())
 	}
 	for _, r := range m.GetReleases() {
 		if _, err := w.release(ctx, r.GetAgentId(), r.GetExecutions()); err != nil {
@@ -250,18 +265,30 @@ func (w *workStream) beat(ctx context.Context, beats []*hivev1.HeartbeatRequest)
 	})
 }
 
-func (w *workStream) results(ctx context.Context, results []*hivev1.CompleteRequest) {
-	outcomes := w.report(ctx, results)
-	answers := make([]*hivev1.Reported, len(results))
-	for i, o := range outcomes {
-		answers[i] = &hivev1.Reported{AgentId: results[i].GetAgentId(), Execution: results[i].GetExecution()}
-		if o.err != nil {
-			answers[i].Refused, answers[i].Reason = connect.CodeOf(rpcError(o.err)).String(), o.err.Error()
-			continue
+// results ends executions. Where the frame has a number, that answers all that were accepted.
+func (w *workStream) results(ctx context.Context, results []*hivev1.CompleteRequest, sequence uint64) {
+	var answers []*hivev1.Reported
+	for i, o := range w.report(ctx, results) {
+		if sequence == 0 || o.err != nil || !o.verdict.Accepted {
+			answers = append(answers, reportedToProto(results[i], o))
 		}
-		answers[i].Outcome = wire.VerdictToProto(o.verdict)
 	}
-	w.put(func(m *hivev1.WorkResponse) { m.Reported = append(m.Reported, answers...) })
+	w.put(func(m *hivev1.WorkResponse) {
+		m.Reported = append(m.Reported, answers...)
+		if sequence != 0 {
+			m.Settled = append(m.Settled, sequence)
+		}
+	})
+}
+
+func reportedToProto(r *hivev1.CompleteRequest, o reported) *hivev1.Reported {
+	out := &hivev1.Reported{AgentId: r.GetAgentId(), Execution: r.GetExecution()}
+	if o.err != nil {
+		out.Refused, out.Reason = connect.CodeOf(rpcError(o.err)).String(), o.err.Error()
+	} else {
+		out.Outcome = wire.VerdictToProto(o.verdict)
+	}
+	return out
 }
 
 // leaving takes agents off the stream and answers who is to be detached.
@@ -299,7 +326,7 @@ func (w *workStream) close(ctx context.Context) {
 	w.home.Drop(ctx, w.guests())
 	w.mu.Lock()
 	given := w.given
-	w.given = map[string][]partition.Assignment{}
+	w.given, w.spare = map[string][]partition.Assignment{}, nil
 	w.mu.Unlock()
 	for agent, list := range given {
 		w.giveBack(ctx, agent, list)

@@ -1357,12 +1357,15 @@ type WorkRequest struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Attach     []*AttachRequest       `protobuf:"bytes,1,rep,name=attach,proto3" json:"attach,omitempty"`
 	Heartbeats []*HeartbeatRequest    `protobuf:"bytes,2,rep,name=heartbeats,proto3" json:"heartbeats,omitempty"`
-	// Answered by one Reported each, in any order.
+	// Answered by one Reported each, in any order, or by the frame's number in settled.
 	Results  []*CompleteRequest `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
 	Releases []*ReleaseRequest  `protobuf:"bytes,4,rep,name=releases,proto3" json:"releases,omitempty"`
 	// Ids of agents that get nothing more; what they hold stays theirs until it is
 	// reported, released or lost.
-	Detach        []string `protobuf:"bytes,5,rep,name=detach,proto3" json:"detach,omitempty"`
+	Detach []string `protobuf:"bytes,5,rep,name=detach,proto3" json:"detach,omitempty"`
+	// Numbers the frames of a stream that have results, from 1; 0: each result is to be
+	// answered by a Reported of its own.
+	Sequence      uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1432,6 +1435,13 @@ func (x *WorkRequest) GetDetach() []string {
 	return nil
 }
 
+func (x *WorkRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 // WorkResponse is one frame down such a stream.
 type WorkResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1445,7 +1455,10 @@ type WorkResponse struct {
 	// Ids of agents that attached elsewhere, or whose detach is done.
 	Gone []string `protobuf:"bytes,6,rep,name=gone,proto3" json:"gone,omitempty"`
 	// Set on the last frame of a stream that the server ends.
-	Goodbye       *Goodbye `protobuf:"bytes,7,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	Goodbye *Goodbye `protobuf:"bytes,7,opt,name=goodbye,proto3" json:"goodbye,omitempty"`
+	// Numbers of frames all of whose results were accepted, but for those that were
+	// answered by a Reported, in this frame or before.
+	Settled       []uint64 `protobuf:"varint,8,rep,packed,name=settled,proto3" json:"settled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1525,6 +1538,13 @@ func (x *WorkResponse) GetGone() []string {
 func (x *WorkResponse) GetGoodbye() *Goodbye {
 	if x != nil {
 		return x.Goodbye
+	}
+	return nil
+}
+
+func (x *WorkResponse) GetSettled() []uint64 {
+	if x != nil {
+		return x.Settled
 	}
 	return nil
 }
@@ -3340,7 +3360,7 @@ const file_hive_v1_assignment_proto_rawDesc = "" +
 	"\x0eRedriveRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"4\n" +
 	"\x0fRedriveResponse\x12!\n" +
-	"\x04task\x18\x01 \x01(\v2\r.hive.v1.TaskR\x04task\"\xf9\x01\n" +
+	"\x04task\x18\x01 \x01(\v2\r.hive.v1.TaskR\x04task\"\x95\x02\n" +
 	"\vWorkRequest\x12.\n" +
 	"\x06attach\x18\x01 \x03(\v2\x16.hive.v1.AttachRequestR\x06attach\x129\n" +
 	"\n" +
@@ -3348,7 +3368,8 @@ const file_hive_v1_assignment_proto_rawDesc = "" +
 	"heartbeats\x122\n" +
 	"\aresults\x18\x03 \x03(\v2\x18.hive.v1.CompleteRequestR\aresults\x123\n" +
 	"\breleases\x18\x04 \x03(\v2\x17.hive.v1.ReleaseRequestR\breleases\x12\x16\n" +
-	"\x06detach\x18\x05 \x03(\tR\x06detach\"\xc7\x02\n" +
+	"\x06detach\x18\x05 \x03(\tR\x06detach\x12\x1a\n" +
+	"\bsequence\x18\x06 \x01(\x04R\bsequence\"\xe1\x02\n" +
 	"\fWorkResponse\x12/\n" +
 	"\x05lease\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x122\n" +
 	"\battached\x18\x02 \x03(\v2\x16.hive.v1.AgentAttachedR\battached\x12;\n" +
@@ -3356,7 +3377,8 @@ const file_hive_v1_assignment_proto_rawDesc = "" +
 	"\breported\x18\x04 \x03(\v2\x11.hive.v1.ReportedR\breported\x12&\n" +
 	"\x04lost\x18\x05 \x03(\v2\x12.hive.v1.AgentLostR\x04lost\x12\x12\n" +
 	"\x04gone\x18\x06 \x03(\tR\x04gone\x12*\n" +
-	"\agoodbye\x18\a \x01(\v2\x10.hive.v1.GoodbyeR\agoodbye\"\x84\x01\n" +
+	"\agoodbye\x18\a \x01(\v2\x10.hive.v1.GoodbyeR\agoodbye\x12\x18\n" +
+	"\asettled\x18\b \x03(\x04R\asettled\"\x84\x01\n" +
 	"\rAgentAttached\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12&\n" +
 	"\x04lost\x18\x02 \x03(\v2\x12.hive.v1.ExecutionR\x04lost\x12\x18\n" +

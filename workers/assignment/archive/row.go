@@ -12,7 +12,7 @@ import (
 	"github.com/leanvibe/hive/workers/assignment/partition"
 )
 
-// columns are a row's, in the order of rowOf and scanTask.
+// columns are a row's, in the order of newRow and scanTask.
 var columns = []string{
 	"id", "idempotency_key", "queue", "handler", "capabilities", "priority", "deadline", "max_attempts", "payload",
 	"state", "attempt", "failures", "agent", "submitted_at", "started_at", "finished_at", "result", "error",
@@ -60,17 +60,43 @@ func storable(t *partition.Task) error {
 	return nil
 }
 
-// rowOf answers the arguments of insertTask for a task that is storable.
-func rowOf(t *partition.Task) []any {
-	caps := make([]string, len(t.Capabilities)) // never NULL
-	for i, c := range t.Capabilities {
-		caps[i] = pgText(c)
+// row is a task as the arguments of insertTask, in types of pgx: for each other type it looks
+// for a way, and takes memory, at every value.
+type row struct {
+	id                                           pgtype.UUID
+	key, queue, handler, state, agent, text      pgtype.Text
+	capabilities                                 pgtype.FlatArray[string]
+	priority, maxAttempts, attempt, failures     pgtype.Int4
+	deadline, submittedAt, startedAt, finishedAt pgtype.Timestamptz
+	payload, result                              []byte
+	args                                         []any
+}
+
+func newRow() *row {
+	r := &row{}
+	r.args = []any{
+		&r.id, &r.key, &r.queue, &r.handler, &r.capabilities, &r.priority,
+		&r.deadline, &r.maxAttempts, &r.payload, &r.state, &r.attempt, &r.failures, &r.agent,
+		&r.submittedAt, &r.startedAt, &r.finishedAt, &r.result, &r.text,
 	}
-	return []any{
-		uuidOf(t.ID), pgText(t.Key), pgText(t.Queue), pgText(t.Handler), caps, t.Priority,
-		orNull(t.Deadline), t.MaxAttempts, orEmpty(t.Payload), t.Phase.String(), t.Attempt, t.Failures, pgText(t.Agent),
-		time.UnixMicro(t.Submitted), orNull(t.Started), time.UnixMicro(t.Finished), orEmpty(t.Result), pgText(t.Error),
+	return r
+}
+
+// of answers the arguments for a task that is storable, until it is asked for another.
+func (r *row) of(t *partition.Task) []any {
+	r.id = uuidOf(t.ID)
+	r.key, r.queue, r.handler, r.state, r.agent, r.text = pgText(t.Key), pgText(t.Queue), pgText(t.Handler), pgText(t.Phase.String()), pgText(t.Agent), pgText(t.Error)
+	r.capabilities = append(r.capabilities[:0], t.Capabilities...)
+	for i, c := range r.capabilities {
+		r.capabilities[i] = valid(c)
 	}
+	if r.capabilities == nil {
+		r.capabilities = pgtype.FlatArray[string]{} // never NULL
+	}
+	r.priority, r.maxAttempts, r.attempt, r.failures = pgInt(t.Priority), pgInt(t.MaxAttempts), pgInt(t.Attempt), pgInt(t.Failures)
+	r.deadline, r.submittedAt, r.startedAt, r.finishedAt = orNull(t.Deadline), pgTime(t.Submitted), orNull(t.Started), pgTime(t.Finished)
+	r.payload, r.result = orEmpty(t.Payload), orEmpty(t.Result)
+	return r.args
 }
 
 // uuidOf is an id as pgx knows it: another type it would try as a driver.Valuer and more
@@ -110,19 +136,27 @@ func phaseOf(name string) (partition.Phase, error) {
 	return 0, fmt.Errorf("state %q is not one of completed, dead, cancelled: the archive is newer than this program", name)
 }
 
-// pgText replaces what PostgreSQL does not take as text: one odd error message must
+func pgText(s string) pgtype.Text { return pgtype.Text{String: valid(s), Valid: true} }
+
+func pgInt(n int) pgtype.Int4 { return pgtype.Int4{Int32: int32(n), Valid: true} }
+
+// valid replaces what PostgreSQL does not take as text: one odd error message must
 // not keep a task out of the archive.
-func pgText(s string) string {
+func valid(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
+// pgTime is a time in Unix µs.
+func pgTime(micros int64) pgtype.Timestamptz {
+	return pgtype.Timestamptz{Time: time.UnixMicro(micros), Valid: true}
+}
+
 // orNull is a time in Unix µs as a column that may be empty.
-func orNull(micros int64) *time.Time {
+func orNull(micros int64) pgtype.Timestamptz {
 	if micros == 0 {
-		return nil
+		return pgtype.Timestamptz{}
 	}
-	t := time.UnixMicro(micros)
-	return &t
+	return pgTime(micros)
 }
 
 // orEmpty is never NULL.

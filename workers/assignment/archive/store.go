@@ -173,7 +173,8 @@ func copyTo(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
 	if len(list) == 0 {
 		return nil
 	}
-	rows := pgx.CopyFromSlice(len(list), func(i int) ([]any, error) { return rowOf(list[i]), nil })
+	row := newRow()
+	rows := pgx.CopyFromSlice(len(list), func(i int) ([]any, error) { return row.of(list[i]), nil })
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"finished_tasks"}, columns, rows)
 	return err
 }
@@ -184,7 +185,7 @@ func replace(ctx context.Context, tx pgx.Tx, list []*partition.Task) error {
 	for len(list) > 0 {
 		batch, size, n := &pgx.Batch{}, 0, 0
 		for ; n < len(list) && size < sendMost; n++ {
-			batch.Queue(insertTask, rowOf(list[n])...)
+			batch.Queue(insertTask, newRow().of(list[n])...)
 			size += len(list[n].Payload) + len(list[n].Result)
 		}
 		if err := tx.SendBatch(ctx, batch).Close(); err != nil {

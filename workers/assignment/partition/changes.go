@@ -31,9 +31,13 @@ type Assignment struct {
 // A notice is something that a sink is told once it is durable.
 type notice struct {
 	to Sink
-	// tell calls it; nil: it is given the next of Changes.given.
-	tell func(Sink)
+	// tell calls it; nil: it is told that ended has, or given the next of Changes.given.
+	tell  func(Sink)
+	ended Execution
 }
+
+// gives tells whether it is an execution that the sink is given.
+func (n *notice) gives() bool { return n.tell == nil && n.ended.Attempt == 0 }
 
 // Changes is what has been decided and is not durable yet: records, and what to tell
 // whom once they are.
@@ -72,13 +76,17 @@ func (c *Changes) give(to Sink, a Assignment, payload ref) {
 func (c *Changes) deliver() {
 	given := 0
 	for from := 0; from < len(c.notices); {
-		n, first := c.notices[from], given
+		n, first := &c.notices[from], given
 		from++
-		if n.tell != nil {
+		switch {
+		case n.tell != nil:
 			n.tell(n.to)
 			continue
+		case n.ended.Attempt != 0:
+			n.to.Ended(n.ended)
+			continue
 		}
-		for given++; from < len(c.notices) && c.notices[from].to == n.to && c.notices[from].tell == nil; from++ {
+		for given++; from < len(c.notices) && c.notices[from].to == n.to && c.notices[from].gives(); from++ {
 			given++
 		}
 		n.to.Assign(c.given[first:given:given])
@@ -112,6 +120,13 @@ func (s *State) take(spare *Changes) *Changes {
 	out := s.changes
 	s.changes = spare
 	return out
+}
+
+// ended has a's sink told in its turn that an execution is not the agent's any more.
+func (s *State) ended(a *agent, x Execution) {
+	if a.handle != 0 {
+		s.changes.notices = append(s.changes.notices, notice{to: a.sink, ended: x})
+	}
 }
 
 // tell has a's sink told something in its turn.

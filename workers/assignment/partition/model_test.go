@@ -358,8 +358,10 @@ func picture(s *State) string {
 		lines = append(lines, fmt.Sprintf("%s %s %s attempt %d failures %d by %s %q %q %q", id, e.Queue, e.Phase, e.Attempt, e.Failures, e.Agent, e.Error, e.Payload, e.Result))
 		e.stored.each(id, func(id bodyID, r ref) { lines = append(lines, fmt.Sprintf("%s %v", id.name(), r)) })
 	}
-	for key, e := range s.keys {
-		lines = append(lines, fmt.Sprintf("key %q %s", key, e.ID))
+	for name, q := range s.queues {
+		for key, e := range q.keys {
+			lines = append(lines, fmt.Sprintf("key %q of %s %s", key, name, e.ID))
+		}
 	}
 	for _, st := range s.Stats() {
 		if st.Submitted == 0 {

@@ -24,9 +24,10 @@ type agent struct {
 // idle tells whether the agent gets nothing now whatever it holds.
 func (a *agent) idle() bool { return a.silent || a.slots == 0 }
 
-// queue is a queue and its counters.
+// queue is a queue, its idempotency keys and its counters.
 type queue struct {
 	id    matcher.QueueID
+	keys  map[string]*entry
 	stats Stats
 }
 
@@ -37,7 +38,6 @@ type State struct {
 	matcher *matcher.Matcher
 
 	tasks    map[TaskID]*entry
-	keys     map[scoped]*entry
 	queues   map[string]*queue
 	agents   map[string]*agent
 	running  []*entry // by the matcher's slot, as are agents
@@ -75,15 +75,9 @@ func NewState(limits Limits) (*State, error) {
 	}
 	return &State{
 		limits: limits, matcher: m, changes: &Changes{},
-		tasks: map[TaskID]*entry{}, keys: map[scoped]*entry{}, queues: map[string]*queue{}, agents: map[string]*agent{},
+		tasks: map[TaskID]*entry{}, queues: map[string]*queue{}, agents: map[string]*agent{},
 	}, nil
 }
-
-// scoped is an idempotency key of a queue: a queue is in one partition, a key
-// over all queues would have to be looked for in every partition.
-type scoped struct{ queue, key string }
-
-func keyOf(d *Draft) scoped { return scoped{d.Queue, d.Key} }
 
 // needs turns capability names into the matcher's set.
 func (s *State) needs(names []string) (matcher.Set, error) {
@@ -107,7 +101,7 @@ func (s *State) queue(name string) (*queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &queue{id: id, stats: Stats{Queue: name}}
+	q := &queue{id: id, keys: map[string]*entry{}, stats: Stats{Queue: name}}
 	s.queues[name] = q
 	return q, nil
 }
@@ -170,7 +164,7 @@ func (s *State) insert(e *entry) {
 func (s *State) name(e *entry) {
 	e.queue = s.queues[e.Queue]
 	if e.Key != "" {
-		s.keys[keyOf(&e.Draft)] = e
+		e.queue.keys[e.Key] = e
 	}
 }
 
@@ -212,8 +206,7 @@ func (s *State) end(e *entry, ev *event) {
 func (s *State) letGo(e *entry) {
 	a := s.agents[e.Agent]
 	a.holds.remove(e)
-	x := Execution{e.ID, e.Attempt}
-	s.tell(a, func(sink Sink) { sink.Ended(x) })
+	s.ended(a, Execution{e.ID, e.Attempt})
 	if a.handle == 0 && a.holds.size == 0 {
 		delete(s.agents, a.id)
 	}
@@ -224,8 +217,8 @@ func (s *State) forget(e *entry) {
 	s.unlink(e)
 	s.bytes -= e.size()
 	delete(s.tasks, e.ID)
-	if e.Key != "" && s.keys[keyOf(&e.Draft)] == e {
-		delete(s.keys, keyOf(&e.Draft))
+	if e.Key != "" && e.queue.keys[e.Key] == e {
+		delete(e.queue.keys, e.Key)
 	}
 }
 

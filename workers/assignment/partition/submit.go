@@ -56,7 +56,7 @@ func (s *State) admit(now int64, d *Draft, size int) (Submitted, *entry) {
 		return Submitted{Task: d.ID}, nil
 	}
 	if d.Key != "" {
-		if e := s.keys[keyOf(d)]; e != nil {
+		if e := s.keyed(d); e != nil {
 			st := &e.queue.stats
 			if e.Digest == d.Digest {
 				st.DuplicatesAnswered++
@@ -92,6 +92,15 @@ func (s *State) admit(now int64, d *Draft, size int) (Submitted, *entry) {
 	e.handle, s.out = handle, out
 	s.name(e) // the next draft of the call may have the same key
 	return Submitted{Task: e.ID}, e
+}
+
+// keyed answers the task of a draft's key. A queue has keys of its own: it is in one partition,
+// a key over all queues would have to be looked for in every partition.
+func (s *State) keyed(d *Draft) *entry {
+	if q := s.queues[d.Queue]; q != nil {
+		return q.keys[d.Key]
+	}
+	return nil
 }
 
 // Get answers a task without what Redis keeps of it, or ErrNotFound.

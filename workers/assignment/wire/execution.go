@@ -36,28 +36,38 @@ func ExecutionToProto(x partition.Execution) *hivev1.Execution {
 
 // ExecutionsToProto is the inverse of ExecutionsOf.
 func ExecutionsToProto(list []partition.Execution) []*hivev1.Execution {
-	out := make([]*hivev1.Execution, len(list))
-	for i, x := range list {
-		out[i] = ExecutionToProto(x)
+	texts := IDs(len(list), func(i int) partition.TaskID { return list[i].Task })
+	all, out := make([]hivev1.Execution, len(list)), make([]*hivev1.Execution, len(list))
+	for i := range list {
+		out[i] = &all[i]
+		out[i].TaskId, out[i].Attempt = texts[i], uint32(list[i].Attempt)
 	}
 	return out
 }
 
 // AssignmentToProto is an execution as its agent gets it.
 func AssignmentToProto(a *partition.Assignment) *hivev1.Assignment {
-	return &hivev1.Assignment{
-		Execution: ExecutionToProto(a.Execution), Queue: a.Queue, Handler: a.Handler, Priority: uint32(a.Priority),
-		Deadline: Stamp(a.Deadline), Payload: a.Payload,
-	}
+	out := &hivev1.Assignment{}
+	assignment(out, ExecutionToProto(a.Execution), a)
+	return out
 }
 
 // AssignmentsToProto is a list of them.
 func AssignmentsToProto(list []partition.Assignment) []*hivev1.Assignment {
+	texts := IDs(len(list), func(i int) partition.TaskID { return list[i].Task })
+	executions, all := make([]hivev1.Execution, len(list)), make([]hivev1.Assignment, len(list))
 	out := make([]*hivev1.Assignment, len(list))
 	for i := range list {
-		out[i] = AssignmentToProto(&list[i])
+		executions[i].TaskId, executions[i].Attempt = texts[i], uint32(list[i].Attempt)
+		out[i] = &all[i]
+		assignment(out[i], &executions[i], &list[i])
 	}
 	return out
+}
+
+func assignment(out *hivev1.Assignment, x *hivev1.Execution, a *partition.Assignment) {
+	out.Execution, out.Queue, out.Handler, out.Priority = x, a.Queue, a.Handler, uint32(a.Priority)
+	out.Deadline, out.Payload = Stamp(a.Deadline), a.Payload
 }
 
 // AssignmentsOf is the inverse of AssignmentsToProto.
