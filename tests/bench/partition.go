@@ -215,15 +215,14 @@ func (b *partitionBench) pace(ctx context.Context) error {
 func (b *partitionBench) archive(ctx context.Context) {
 	tick := time.NewTicker(archiveTick)
 	defer tick.Stop()
+	archived := 0
 	for ; ctx.Err() == nil; <-tick.C {
-		list, err := b.p.Unarchived(ctx, 10_000, archiveBytes)
-		if err == nil && len(list) > 0 {
-			err = b.p.Archived(ctx, len(list))
-		}
+		list, err := b.p.Unarchived(ctx, archived, 10_000, archiveBytes)
 		if err != nil && ctx.Err() == nil {
 			b.fail(err)
 			return
 		}
+		archived = len(list)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -119,7 +120,6 @@ func (w *workStream) flush(send func(*hivev1.WorkResponse) error, must bool) err
 	}
 	for agent, list := range given {
 		if len(list) == 0 {
-			delete(given, agent) // it may have gone
 			continue
 		}
 		frame.Assignments = append(frame.Assignments, &hivev1.AgentAssignments{AgentId: agent, Assignments: wire.AssignmentsToProto(list)})
@@ -127,11 +127,18 @@ func (w *workStream) flush(send func(*hivev1.WorkResponse) error, must bool) err
 		given[agent] = list[:0]
 	}
 	if some {
-		w.mu.Lock()
-		w.spare = given
-		w.mu.Unlock()
+		w.keep(given)
 	}
 	return send(frame)
+}
+
+// keep has the lists of a frame that is made used for another one, but for those of agents
+// that have gone.
+func (w *workStream) keep(given map[string][]partition.Assignment) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(given, func(agent string, _ []partition.Assignment) bool { return w.agents[agent] == nil })
+	w.spare = given
 }
 
 // read does what the peer's frames say until it sends no more.

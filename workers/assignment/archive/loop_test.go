@@ -21,35 +21,32 @@ var _ Source = (*partition.Partition)(nil)
 type source struct {
 	mu    sync.Mutex
 	tasks []partition.Task
-	err   error // what both calls answer instead
-	busy  int   // how many calls of Archived are refused first
+	err   error // what it answers instead
+	busy  int   // how many calls that confirm some are refused first
 	most  int   // the most that was asked for
 	last  int   // what was asked for last
 }
 
-func (s *source) Unarchived(_ context.Context, most, bytes int) ([]partition.Task, error) {
+func (s *source) Unarchived(_ context.Context, archived, most, bytes int) ([]partition.Task, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.most, s.last = max(s.most, most), most
+	if archived > 0 && s.busy > 0 {
+		s.busy--
+		return nil, &partition.BusyError{Reason: "full", RetryAfter: time.Millisecond}
+	}
+	if s.err != nil {
+		return nil, s.err
+	}
+	if most > 0 {
+		s.most, s.last = max(s.most, most), most
+	}
+	s.tasks = s.tasks[archived:]
 	n := 0
 	for n < min(most, len(s.tasks)) && bytes > 0 {
 		bytes -= bytesOf(s.tasks[n : n+1])
 		n++
 	}
-	return s.tasks[:n], s.err
-}
-
-func (s *source) Archived(_ context.Context, n int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.busy > 0 {
-		s.busy--
-		return &partition.BusyError{Reason: "full", RetryAfter: time.Millisecond}
-	}
-	if s.err == nil {
-		s.tasks = s.tasks[n:]
-	}
-	return s.err
+	return s.tasks[:n], nil
 }
 
 func (s *source) left() int {
@@ -137,6 +134,7 @@ func TestLoop_PausesTheShorterTheFullerABatchIs(t *testing.T) {
 		large[i].Payload = make([]byte, batchBytes/2)
 	}
 	src := &source{tasks: append(large, tasksOf(5, 10)...)}
+	archived := 0
 	for _, c := range []struct {
 		most int
 		want time.Duration
@@ -146,11 +144,12 @@ func TestLoop_PausesTheShorterTheFullerABatchIs(t *testing.T) {
 		{20, 51 * time.Minute}, // 3 of 20
 		{20, time.Hour},
 	} {
-		wait, err := l.step(t.Context(), src, c.most)
+		wait, err := l.step(t.Context(), src, &archived, c.most)
 		require.NoError(t, err)
 		require.Equal(t, c.want, wait)
 	}
 	require.Equal(t, []int{2, 2, 8, 3}, sizes)
+	require.Zero(t, archived)
 }
 
 func TestLoop_PostgreSQLAwayAndBack(t *testing.T) {

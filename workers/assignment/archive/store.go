@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/leanvibe/hive/workers/assignment/partition"
 )
@@ -27,6 +29,8 @@ const (
 	// keep a server's disk and processors busy, and Find never waits for a batch.
 	connsMost   = 4
 	insertsMost = 2
+	// halvesLeast is from how many tasks on a batch goes by two transactions side by side.
+	halvesLeast = 512
 	// insertTries bounds how often another writer may come first.
 	insertTries = 3
 )
@@ -68,10 +72,10 @@ func (s *Store) Close() { s.pool.Close() }
 // Refused counts the tasks that could not be stored for their data, since the start.
 func (s *Store) Refused() int64 { return s.refused.Load() }
 
-// Insert stores finished tasks, in one transaction: all or none. Of a task that is
+// Insert stores finished tasks; where it fails, some may be stored. Of a task that is
 // there already, or twice in tasks, the newest end stays, or of two at once the last.
-// Where the data of one is refused, the others are stored without it, then in several
-// transactions; those that are refused are logged, counted and passed over.
+// Where the data of one is refused, the others are stored without it; those that are
+// refused are logged, counted and passed over.
 func (s *Store) Insert(ctx context.Context, tasks []partition.Task) error {
 	list, why := distinct(tasks), map[*partition.Task]error{}
 	list = slices.DeleteFunc(list, func(t *partition.Task) bool {
@@ -81,7 +85,7 @@ func (s *Store) Insert(ctx context.Context, tasks []partition.Task) error {
 		}
 		return err != nil
 	})
-	if err := s.insertSome(ctx, list, why); err != nil {
+	if err := s.insertAll(ctx, list, why); err != nil {
 		return explained(err)
 	}
 	// Counted only now: a batch that PostgreSQL's absence cuts off comes again as a whole.
@@ -90,6 +94,21 @@ func (s *Store) Insert(ctx context.Context, tasks []partition.Task) error {
 		s.log.Warn("PostgreSQL refuses a finished task for its data: it is not archived there", "task", t.ID, "queue", t.Queue, "error", err)
 	}
 	return nil
+}
+
+// insertAll stores distinct tasks, a large batch by halves side by side.
+func (s *Store) insertAll(ctx context.Context, list []*partition.Task, why map[*partition.Task]error) error {
+	if len(list) < halvesLeast {
+		return s.insertSome(ctx, list, why)
+	}
+	half := len(list) / 2
+	other := map[*partition.Task]error{}
+	var g errgroup.Group
+	g.Go(func() error { return s.insertSome(ctx, list[:half], why) })
+	g.Go(func() error { return s.insertSome(ctx, list[half:], other) })
+	err := g.Wait()
+	maps.Copy(why, other)
+	return err
 }
 
 // distinct keeps the last of each task, in order of id: two replicas that store the

@@ -287,15 +287,23 @@ func (p *Partition) Stats(ctx context.Context) ([]Stats, error) {
 	return ask(ctx, p, func(_ int64, s *State) ([]Stats, error) { return s.Stats(), nil })
 }
 
-// Unarchived answers up to most finished tasks that Archived has not confirmed; their bodies
-// are up to bytes, or with the last task more. One with a body that Redis has not kept says so
+// Unarchived confirms that the first archived of what it has answered last are in the
+// archive, and answers up to most finished tasks that are not, oldest first; their bodies are
+// up to bytes, or with the last task more. One with a body that Redis has not kept says so
 // in its error, and goes to the archive without it.
-func (p *Partition) Unarchived(ctx context.Context, most, bytes int) ([]Task, error) {
-	tasks, err := ask(ctx, p, func(_ int64, s *State) ([]Task, error) { return s.Unarchived(most, bytes), nil })
+func (p *Partition) Unarchived(ctx context.Context, archived, most, bytes int) ([]Task, error) {
+	tasks, err := ask(ctx, p, func(_ int64, s *State) ([]Task, error) {
+		s.Archived(archived)
+		return s.Unarchived(most, bytes), nil
+	})
 	if err != nil {
 		return nil, err
 	}
 	broken, err := p.fill(ctx, tasks)
+	var busy *BusyError
+	if errors.As(err, &busy) {
+		return nil, errors.New(busy.Error()) // a busy partition has confirmed nothing, this one has
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -306,12 +314,4 @@ func (p *Partition) Unarchived(ctx context.Context, most, bytes int) ([]Task, er
 		tasks[i].Error = why.Error()
 	}
 	return tasks, nil
-}
-
-// Archived confirms the first n of what Unarchived has answered last.
-func (p *Partition) Archived(ctx context.Context, n int) error {
-	return p.run(ctx, func(_ int64, s *State) error {
-		s.Archived(n)
-		return nil
-	})
 }

@@ -43,7 +43,8 @@ func (n *notice) gives() bool { return n.tell == nil && n.ended.Attempt == 0 }
 // whom once they are.
 type Changes struct {
 	w        writer
-	ends     []int // of each record in w.buf
+	ends     []int    // of each record in w.buf
+	list     [][]byte // of pieces
 	notices  []notice
 	given    []Assignment
 	assigned int
@@ -100,7 +101,7 @@ func (c *Changes) withdraw(lost []loss) {
 	}
 	notices, given, at := c.notices[:0], c.given[:0], 0
 	for _, n := range c.notices {
-		if n.tell == nil {
+		if n.gives() {
 			at++
 			if len(lost) > 0 && lost[0].given == at-1 {
 				lost = lost[1:]

@@ -77,14 +77,14 @@ func TestPartition_LargeBodiesFromSubmitToForgotten(t *testing.T) {
 
 			archived := 0
 			for archived < tasks {
-				got, err := p.Unarchived(t.Context(), tasks, 20*large)
+				got, err := p.Unarchived(t.Context(), 0, tasks, 20*large)
 				require.NoError(t, err)
 				require.Len(t, got, 10, "a batch is bounded by its bodies")
 				for _, task := range got {
 					require.Len(t, task.Payload, large)
 					require.Equal(t, task.Payload, task.Result)
 				}
-				require.NoError(t, p.Archived(t.Context(), len(got)))
+				confirm(t, p, len(got))
 				archived += len(got)
 			}
 			require.Eventually(t, func() bool { return keys(t, &opts) == 0 }, patience, 10*time.Millisecond, "what is forgotten leaves nothing in Redis")
@@ -161,7 +161,7 @@ func TestPartition_PayloadLostInRedis(t *testing.T) {
 			require.Zero(t, agents[0].Running)
 
 			// The archive has what there is, and the word of what is not.
-			got, err := p.Unarchived(t.Context(), 10, 1<<20)
+			got, err := p.Unarchived(t.Context(), 0, 10, 1<<20)
 			require.NoError(t, err)
 			require.Len(t, got, 3)
 			for _, task := range got {
@@ -193,9 +193,9 @@ func TestPartition_BodiesGoneMeanwhile(t *testing.T) {
 		require.Empty(t, before.Payload, "it is not in memory")
 		left := keys(t, &opts) - 1
 		require.NoError(t, p.Cancel(t.Context(), d.ID))
-		got, err := p.Unarchived(t.Context(), 1, 1)
+		got, err := p.Unarchived(t.Context(), 0, 1, 1)
 		require.NoError(t, err)
-		require.NoError(t, p.Archived(t.Context(), len(got)))
+		confirm(t, p, len(got))
 		require.Eventually(t, func() bool { return keys(t, &opts) == left }, patience, time.Millisecond)
 		return before
 	}
@@ -228,4 +228,11 @@ func TestPartition_BodiesWhileRedisIsAway(t *testing.T) {
 	var busy *BusyError
 	require.ErrorAs(t, err, &busy)
 	require.ErrorContains(t, err, "cannot be read from Redis")
+}
+
+// confirm says that the first n of what p has offered last are archived.
+func confirm(t *testing.T, p *Partition, n int) {
+	t.Helper()
+	_, err := p.Unarchived(t.Context(), n, 0, 0)
+	require.NoError(t, err)
 }

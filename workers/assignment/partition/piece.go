@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"slices"
+
 	"github.com/leanvibe/hive/workers/assignment/codec"
 	"github.com/leanvibe/hive/workers/assignment/journal"
 )
@@ -19,7 +21,7 @@ type piece struct {
 // the same. They share the memory of c.
 func (c *Changes) pieces() []piece {
 	var out []piece
-	records := make([][]byte, 0, len(c.ends))
+	records := slices.Grow(c.list[:0], len(c.ends))
 	puts, drops := c.bodies.puts, c.bodies.drops
 	now := piece{}
 	first, size, from := 0, 0, 0
@@ -47,6 +49,6 @@ func (c *Changes) pieces() []piece {
 			now.bodies.Drop = append(now.bodies.Drop, drops[0].id.name())
 		}
 	}
-	now.records = records[first:]
+	now.records, c.list = records[first:], records
 	return append(out, now)
 }

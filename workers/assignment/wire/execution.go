@@ -8,7 +8,7 @@ import (
 )
 
 func parse(text string) (partition.TaskID, error) {
-	if len(text) != len(uuid.UUID{}.String()) { // Parse takes other spellings too
+	if len(text) != textSize { // Parse takes other spellings too
 		return partition.TaskID{}, partition.ErrNotFound
 	}
 	return uuid.Parse(text)
