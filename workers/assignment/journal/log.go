@@ -116,6 +116,13 @@ func Takeover(ctx context.Context, opts Options) (*Log, error) {
 // Epoch answers the owner's epoch; it grows with every takeover.
 func (l *Log) Epoch() uint64 { return l.epoch }
 
+// Sequence answers the last sequence that this owner was given.
+func (l *Log) Sequence() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seq
+}
+
 // Append makes one batch durable and answers its sequence. On ErrUnknown the
 // batch stays pending: Resolve settles it.
 func (l *Log) Append(ctx context.Context, records [][]byte) (uint64, error) {

@@ -37,6 +37,7 @@ func (s *State) Archived(n int) {
 	var ids []TaskID
 	for _, o := range s.offered[:min(n, len(s.offered))] {
 		if o.waitsForArchive() && o.Finished == o.finished {
+			s.preserve(o.entry)
 			o.archived = true
 			o.queue.stats.Archived++
 			ids = append(ids, o.ID)

@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -11,11 +10,15 @@ import (
 
 // batch is what one append makes durable, and who waits for it.
 type batch struct {
-	changes  *Changes
-	calls    []*call
-	snapshot []byte
-	lost     []loss
-	err      error
+	changes *Changes
+	calls   []*call
+	// begins: a snapshot is taken of the state after it. chunk is the next part of the one
+	// that is being taken, written behind the append, and last its last.
+	begins bool
+	chunk  []byte
+	last   bool
+	lost   []loss
+	err    error
 }
 
 // flush sends what was gathered on its way, unless a batch is under way already. What
@@ -24,76 +27,70 @@ func (p *Partition) flush() {
 	if p.flight != nil {
 		return
 	}
-	if len(p.state.changes.ends) == 0 {
+	b := &batch{begins: p.pictureDue()}
+	b.chunk, b.last = p.state.chunk()
+	if len(p.state.changes.ends) == 0 && b.chunk == nil && !b.begins {
 		p.state.changes.deliver()
 		p.state.changes.reset()
 		p.answer(p.waiting)
 		p.waiting = p.waiting[:0]
 		return
 	}
-	b := &batch{changes: p.state.take(p.spare), calls: p.waiting}
+	b.changes, b.calls = p.state.take(p.spare), p.waiting
 	p.spare, p.waiting = nil, nil
 	p.appended += len(b.changes.w.buf)
-	if p.appended >= p.opts.SnapshotBytes {
-		b.snapshot, p.appended = p.state.snapshot(), 0
+	if b.begins {
+		p.appended = 0
+		p.state.picture(chunkTasks)
 	}
 	p.flight = b
 	p.flying.Store(time.Now().UnixMicro())
 	p.batches <- b
 }
 
-// acknowledge tells what a batch has made durable.
-func (p *Partition) acknowledge(b *batch) error {
-	p.flight = nil
-	p.flying.Store(0)
-	if b.err != nil {
-		for _, c := range b.calls {
-			c.done <- ErrLost
-		}
-		return b.err
-	}
-	b.changes.withdraw(b.lost)
-	b.changes.deliver()
-	p.notify(b.changes.finished)
-	p.answer(b.calls)
-	b.changes.reset()
-	p.spare = b.changes
-	for _, l := range b.lost {
-		if err := p.state.undo(time.Now().UnixMicro(), l.Execution, l.why); err != nil {
-			return err
-		}
-	}
-	return nil
+// pictureDue tells whether a snapshot is to be taken.
+func (p *Partition) pictureDue() bool {
+	grown := p.appended + len(p.state.changes.w.buf)
+	return p.state.picturing == nil && grown >= max(p.opts.SnapshotBytes, p.pictured)
 }
 
-func (p *Partition) answer(calls []*call) {
-	for _, c := range calls {
-		if p.opts.Durable != nil {
-			p.opts.Durable(time.Since(c.at), c.assignments)
-		}
-		c.done <- nil
-	}
-}
-
-// append is the goroutine that makes batches durable, one after the other.
+// append is the goroutine that makes batches durable, one after the other, and tells what
+// they hold.
 func (p *Partition) append(ctx context.Context) {
+	seq := p.log.Sequence()
+	var snapshot *journal.SnapshotWriter
 	for b := range p.batches {
 		// First the payloads, so that the append proves that they were read by the owner.
-		b.err = p.payloads(ctx, b)
-		var seq uint64
-		for _, piece := range b.changes.pieces() {
-			if b.err != nil {
-				break
-			}
-			if seq, b.err = p.log.AppendWith(ctx, piece.records, piece.bodies); errors.Is(b.err, journal.ErrUnknown) {
-				seq, b.err = p.resolve(ctx)
-			}
+		if b.err = p.payloads(ctx, b); b.err == nil && len(b.changes.ends) > 0 {
+			seq, b.err = p.store(ctx, b.changes)
 		}
-		if b.err == nil && b.snapshot != nil {
-			b.err = p.log.Snapshot(ctx, seq, bytes.NewReader(b.snapshot))
+		if b.err == nil {
+			p.tell(b)
 		}
-		p.settled <- b
+		if b.err == nil && b.chunk != nil {
+			b.err = snapshot.Write(ctx, b.chunk)
+		}
+		if b.err == nil && b.last {
+			b.err = snapshot.Finish(ctx)
+		}
+		if b.err == nil && b.begins {
+			snapshot, b.err = p.log.NewSnapshot(seq)
+		}
+		p.settle(b)
 	}
+}
+
+// store makes changes durable and answers their last sequence.
+func (p *Partition) store(ctx context.Context, c *Changes) (seq uint64, err error) {
+	for _, piece := range c.pieces() {
+		if seq, err = p.log.AppendWith(ctx, piece.records, piece.bodies); errors.Is(err, journal.ErrUnknown) {
+			seq, err = p.resolve(ctx)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return seq, nil
 }
 
 // resolve settles an append whose outcome is not known, however long Redis is away:
@@ -105,4 +102,65 @@ func (p *Partition) resolve(ctx context.Context) (uint64, error) {
 			return seq, err
 		}
 	}
+}
+
+// tell says what a batch has made durable. That takes long and needs no turn: nobody else
+// tells anything while a batch is under way.
+func (p *Partition) tell(b *batch) {
+	b.changes.withdraw(b.lost)
+	b.changes.deliver()
+	p.notify(b.changes.finished)
+	p.answer(b.calls)
+	b.calls = nil
+}
+
+func (p *Partition) answer(calls []*call) {
+	for _, c := range calls {
+		if p.opts.Durable != nil {
+			p.opts.Durable(time.Since(c.at), c.assignments)
+		}
+		c.done <- nil
+	}
+}
+
+// settle ends a batch's way, and sends the next one on its own.
+func (p *Partition) settle(b *batch) {
+	p.turn.Lock()
+	p.flight = nil
+	p.flying.Store(0)
+	if !p.closed {
+		if p.broken = p.landed(b); p.broken == nil {
+			p.broken = p.advance()
+		}
+		p.closed = p.broken != nil
+	}
+	over := p.closed || p.leaving
+	p.turn.Unlock()
+	for _, c := range b.calls {
+		c.done <- ErrLost
+	}
+	if over {
+		p.rouse()
+	}
+	p.help()
+}
+
+// landed does what is left to do in the partition's turn for a batch that is durable.
+func (p *Partition) landed(b *batch) error {
+	if b.err != nil {
+		return b.err
+	}
+	b.changes.reset()
+	p.spare = b.changes
+	p.taken += len(b.chunk)
+	p.state.written(b.chunk)
+	if b.last {
+		p.pictured, p.taken = p.taken, 0
+	}
+	for _, l := range b.lost {
+		if err := p.state.undo(time.Now().UnixMicro(), l.Execution, l.why); err != nil {
+			return err
+		}
+	}
+	return nil
 }

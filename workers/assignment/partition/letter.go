@@ -37,6 +37,7 @@ func (s *State) Redrive(now int64, id TaskID) (refused, err error) {
 
 // putBack makes a dead letter wait. Its attempts go on counting: they are fencing tokens.
 func (s *State) putBack(e *entry, now int64) {
+	s.preserve(e)
 	s.moveTo(e, Waiting, now)
 	e.Failures, e.Error, e.Finished, e.archived = 0, "", 0, false
 	e.queue.stats.Redriven++

@@ -54,6 +54,9 @@ type world struct {
 	started map[TaskID]int // the last attempt delivered
 	holds   map[TaskID]string
 	wrote   [][]byte // every record so far
+	// pictured is the state when the snapshot that is being taken began, behind so many records.
+	pictured string
+	before   int
 	redis   map[string][]byte
 	sent    map[TaskID][]byte // the payload of each draft
 }
@@ -335,12 +338,62 @@ func (w *world) pass(t *rapid.T) {
 	}
 }
 
+// snapshot takes a whole one at once; one that was being taken is given up.
+func snapshot(s *State) (out []byte) {
+	s.expose()
+	s.picture(3)
+	return finish(s)
+}
+
+// finish takes what is left of a snapshot.
+func finish(s *State) (out []byte) {
+	for {
+		s.develop()
+		chunk, last := s.chunk()
+		out = append(out, chunk...)
+		s.written(chunk)
+		if last {
+			return out
+		}
+	}
+}
+
+// picturing takes a snapshot while everything goes on, and then holds it against the state as
+// it stood at the beginning, and with what was recorded since against the state as it is.
+func (w *world) picturing(t *rapid.T) {
+	switch {
+	case w.state.picturing == nil:
+		w.durable()
+		w.state.picture(2)
+		w.pictured, w.before = picture(w.state), len(w.wrote)
+		return
+	case rapid.Bool().Draw(t, "more"):
+		w.state.develop()
+		return
+	}
+	w.durable()
+	taken := finish(w.state)
+	for _, since := range [][][]byte{nil, w.wrote[w.before:]} {
+		next := w.fresh()
+		require.NoError(t, next.restore(bytes.NewReader(taken)))
+		for _, r := range since {
+			require.NoError(t, next.Apply(r))
+		}
+		require.NoError(t, next.Ready(w.now))
+		if since == nil {
+			require.Equal(t, w.pictured, picture(next))
+		} else {
+			require.Equal(t, picture(w.state), picture(next))
+		}
+	}
+}
+
 // takeover throws the state away and recovers it, from a snapshot or from the start.
 func (w *world) takeover(t *rapid.T) {
 	before := picture(w.state)
 	next := w.fresh()
 	if rapid.Bool().Draw(t, "snapshot") {
-		require.NoError(t, next.restore(strings.NewReader(string(w.state.snapshot()))))
+		require.NoError(t, next.restore(bytes.NewReader(snapshot(w.state))))
 	} else {
 		for _, r := range w.wrote {
 			require.NoError(t, next.Apply(r))
@@ -348,6 +401,7 @@ func (w *world) takeover(t *rapid.T) {
 	}
 	require.NoError(t, next.Ready(w.now))
 	require.Equal(t, before, picture(next))
+	w.state.expose()
 	w.state = next
 }
 
@@ -441,7 +495,7 @@ func TestState_Model(t *testing.T) {
 		w := newWorld(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"submit": w.submit, "attach": w.attach, "detach": w.detach, "report": w.report, "heartbeat": w.heartbeat,
-			"release": w.release, "cancel": w.cancel, "pass": w.pass, "takeover": w.takeover, "grant": w.grant, "redrive": w.redrive, "list": w.list, "": w.check,
+			"release": w.release, "cancel": w.cancel, "pass": w.pass, "takeover": w.takeover, "grant": w.grant, "redrive": w.redrive, "picturing": w.picturing, "list": w.list, "": w.check,
 		})
 	})
 }

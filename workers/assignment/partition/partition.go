@@ -35,7 +35,6 @@ type Partition struct {
 	inbox   chan *call
 	wake    chan struct{} // something waits that who had the turn has left
 	batches chan *batch
-	settled chan *batch
 	renewed chan error
 	seeks   *time.Timer
 	over    chan struct{} // closed once nobody will be served or answered any more
@@ -47,7 +46,11 @@ type Partition struct {
 	waiting  []*call   // whose answer is in the batch that gathers
 	flight   *batch
 	spare    *Changes
-	appended int // bytes since the last snapshot
+	appended int  // bytes since the last snapshot began
+	taken    int  // bytes of the snapshot that is being taken
+	pictured int  // and of the last one
+	overdue  bool // the last tick has left something
+	leaving  bool // ctx of Run has ended
 	seeking  bool
 	seekNot  time.Time // before
 	broken   error     // of a call that a caller served
@@ -87,7 +90,7 @@ func Open(ctx context.Context, opts Options) (*Partition, error) {
 	}
 	p := &Partition{
 		opts: opts, log: log, state: state, spare: &Changes{},
-		inbox: make(chan *call, opts.Calls), wake: make(chan struct{}, 1), seeks: time.NewTimer(time.Hour), closed: true, batches: make(chan *batch, 1), settled: make(chan *batch, 1),
+		inbox: make(chan *call, opts.Calls), wake: make(chan struct{}, 1), seeks: time.NewTimer(time.Hour), closed: true, batches: make(chan *batch, 1),
 		renewed: make(chan error, 1), over: make(chan struct{}), watchers: map[TaskID][]chan struct{}{},
 	}
 	if opts.Decided != nil {
@@ -200,6 +203,7 @@ func (p *Partition) renew(ctx context.Context) {
 
 // abandon answers everybody who still waits.
 func (p *Partition) abandon() {
+	p.state.expose()
 	lost := p.waiting
 	if p.flight != nil {
 		lost = append(lost, p.flight.calls...)

@@ -127,7 +127,7 @@ func TestState_OlderRecords(t *testing.T) {
 	same(s)
 	next, err := NewState(small())
 	require.NoError(t, err)
-	require.NoError(t, next.restore(bytes.NewReader(s.snapshot())))
+	require.NoError(t, next.restore(bytes.NewReader(snapshot(s))))
 	require.NoError(t, next.Ready(9))
 	same(next)
 

@@ -57,7 +57,11 @@ type State struct {
 	fetched []matcher.TaskID
 	changes *Changes
 	rounds  uint64 // calls of renew
-	ready   bool   // false while it is restored
+
+	pictures  uint32     // snapshots that were begun
+	picturing *picturing // the one that is being taken; nil: none is
+
+	ready bool // false while it is restored
 
 	decided func(assignments int) // is told of each decision; nil: nobody is
 }
@@ -155,6 +159,7 @@ func (s *State) moveTo(e *entry, to Phase, now int64) {
 
 // insert puts a task into the tables.
 func (s *State) insert(e *entry) {
+	e.pictured = s.pictures
 	s.tasks[e.ID] = e
 	e.queue.stats.moved(0, e.Phase)
 	s.bytes += e.size()
@@ -170,6 +175,7 @@ func (s *State) name(e *entry) {
 
 // start makes e run.
 func (s *State) start(e *entry, at int64, attempt int, name string) {
+	s.preserve(e)
 	s.moveTo(e, Running, at)
 	e.Started, e.Attempt, e.Agent = at, attempt, name
 	e.queue.stats.Executions++
@@ -183,6 +189,7 @@ func (s *State) start(e *entry, at int64, attempt int, name string) {
 
 // end ends e's execution, or its waiting.
 func (s *State) end(e *entry, ev *event) {
+	s.preserve(e)
 	if e.Phase == Running {
 		s.letGo(e)
 	}
@@ -214,6 +221,7 @@ func (s *State) letGo(e *entry) {
 
 // forget drops a finished task and its key.
 func (s *State) forget(e *entry) {
+	s.preserve(e)
 	s.unlink(e)
 	s.bytes -= e.size()
 	delete(s.tasks, e.ID)

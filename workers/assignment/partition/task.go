@@ -85,6 +85,7 @@ type entry struct {
 	handle   matcher.TaskID // 0 once finished
 	renewed  uint64         // the last call of State.renew that named it
 	archived bool           // the archive has confirmed it
+	pictured uint32         // the last snapshot that it is in, or came after the begin of
 	due      int64          // when its lease runs out, or when it is forgotten, Unix µs
 	at       int            // its place in the heap of deadlines, -1: none
 	prev     *entry

@@ -16,8 +16,9 @@ const (
 	helpMost = 4
 	// tickEvery is how late a lease or a deadline may be noticed.
 	tickEvery = 100 * time.Millisecond
-	// tickMost bounds what one tick does of each kind; a full one is followed by the next at once.
-	tickMost = 1000
+	// tickMost bounds what one turn does of each kind that time asks for; who calls meanwhile
+	// waits for it, and the next turn goes on with the rest.
+	tickMost = 64
 	// seekEvery is how often at most agents are gone through for whom tasks wait, and
 	// seekShare the part of the time that it may take: one in so many.
 	seekEvery = 5 * time.Millisecond
@@ -39,8 +40,6 @@ func (p *Partition) serve(ctx context.Context) error {
 	for {
 		do := func() error { return nil }
 		select {
-		case b := <-p.settled:
-			do = func() error { return p.acknowledge(b) }
 		case <-tick.C:
 			do = p.tick
 		case err := <-p.renewed:
@@ -48,6 +47,7 @@ func (p *Partition) serve(ctx context.Context) error {
 		case <-p.seeks.C:
 			do = p.sought
 		case <-p.wake:
+			do = p.goOn
 		case <-over:
 			over, late = nil, time.After(p.opts.Journal.Lease)
 		case <-late:
@@ -77,7 +77,8 @@ func (p *Partition) myTurn(ctx context.Context, do func() error) (ended bool, er
 		err = fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	idle := len(p.inbox) == 0 && p.flight == nil && len(p.waiting) == 0 && len(p.state.changes.ends) == 0
-	p.closed = err != nil || ctx.Err() != nil && idle
+	p.leaving = ctx.Err() != nil
+	p.closed = err != nil || p.leaving && idle
 	return p.closed, err
 }
 
@@ -127,7 +128,11 @@ func (p *Partition) advance() error {
 	if p.state.Seeks() {
 		p.seek()
 	}
+	more := p.state.develop()
 	p.flush()
+	if more || p.overdue {
+		p.rouse()
+	}
 	return nil
 }
 
@@ -159,15 +164,20 @@ func (p *Partition) gathered() bool {
 	return len(c.w.buf)+c.bodies.put >= gatherMost || c.bodies.needed >= fetchMost
 }
 
-func (p *Partition) tick() error {
+func (p *Partition) tick() (err error) {
 	p.backlog.Store(int64(len(p.state.unarchived)))
-	for {
-		p.begun = time.Now()
-		more, err := p.state.Tick(p.begun.UnixMicro(), tickMost)
-		if err != nil || !more || p.gathered() {
-			return err
-		}
+	p.begun = time.Now()
+	p.overdue, err = p.state.Tick(p.begun.UnixMicro(), tickMost)
+	p.overdue = p.overdue && !p.gathered()
+	return err
+}
+
+// goOn does what the last tick has left.
+func (p *Partition) goOn() error {
+	if p.overdue {
+		return p.tick()
 	}
+	return nil
 }
 
 // seek tells agents' homes for whom tasks wait, as often as it may.
