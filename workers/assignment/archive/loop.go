@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// batchMost bounds how many tasks are archived at once: a MiB without their bodies. The
-	// partition hands out a thousand in 0.1 ms, in which it does nothing else; so many come
-	// only when it cannot be kept up with by less.
+	// batchMost bounds how many tasks are archived at once: a MiB without their bodies. So
+	// many come only when less would not keep up.
 	batchMost = 4096
 	// batchLeast is how far a batch shrinks when one after the other fails: what is too
 	// much for a PostgreSQL that crawls must not be tried again as it is for ever.
@@ -101,21 +100,14 @@ func (l *Loop) step(ctx context.Context, src Source, archived *int, most int) (t
 	return l.idle() * time.Duration(most-len(tasks)) / time.Duration(most), err
 }
 
-// next tells src what is archived and answers what it offers next. It asks a busy source
-// again: the whole batch again would stand twice in the segments.
+// next tells src what is archived and answers what it offers next.
 func (l *Loop) next(ctx context.Context, src Source, archived *int, most int) ([]partition.Task, error) {
-	for {
-		tasks, err := src.Unarchived(ctx, *archived, most, batchBytes)
-		var busy *partition.BusyError
-		if *archived > 0 && errors.As(err, &busy) && sleep(ctx, busy.RetryAfter) {
-			continue
-		}
-		if err == nil && *archived > 0 && l.OnArchived != nil {
-			l.OnArchived(*archived)
-		}
-		*archived = 0 // after an error it is not known whether src has heard: what it has not, it offers again
-		return tasks, err
+	tasks, err := src.Unarchived(ctx, *archived, most, batchBytes)
+	if err == nil && *archived > 0 && l.OnArchived != nil {
+		l.OnArchived(*archived)
 	}
+	*archived = 0 // after an error it is not known whether src has heard: what it has not, it offers again
+	return tasks, err
 }
 
 // bytesOf answers what the tasks' bodies take.

@@ -1,5 +1,7 @@
 package partition
 
+import "slices"
+
 // archivedMost bounds the ids in one record.
 const archivedMost = 4096
 
@@ -9,33 +11,36 @@ type offer struct {
 	finished int64
 }
 
-// Unarchived answers up to most finished tasks that the archive has not confirmed,
-// oldest first, without what Redis keeps of them. Their bodies, with those, are bytes, or
-// with the last task more.
-func (s *State) Unarchived(most, bytes int) []Task {
-	s.offered = s.offered[:0]
-	out := make([]Task, 0, min(most, len(s.unarchived)))
-	for _, e := range s.unarchived {
-		if len(out) == most || bytes <= 0 {
-			break
-		}
-		if e.waitsForArchive() {
+// Unarchived appends to out up to most finished tasks that the archive has not confirmed and
+// that were not offered yet, oldest first, without what Redis keeps of them, and answers how
+// many bytes are left: their bodies, with those, are bytes, or with the last task more.
+func (s *State) Unarchived(out []Task, most, bytes int) ([]Task, int) {
+	for ; most > 0 && bytes > 0 && s.looked < len(s.unarchived); s.looked++ {
+		if e := s.unarchived[s.looked]; e.waitsForArchive() {
 			s.offered = append(s.offered, offer{e, e.Finished})
 			out = append(out, e.Task)
 			bytes -= len(e.Payload) + len(e.Result) + e.stored.size()
+			most--
 		}
 	}
-	return out
+	return out, bytes
+}
+
+// Reoffer has all that is not confirmed offered again.
+func (s *State) Reoffer() {
+	clear(s.offered)
+	s.offered, s.looked = s.offered[:0], 0
 }
 
 // waitsForArchive is false for one that was put back since it was listed.
 func (e *entry) waitsForArchive() bool { return e.Phase.Finished() && !e.archived }
 
-// Archived confirms the first n of what Unarchived has answered last, and not what has
-// ended a second time since. The next owner knows it too.
+// Archived confirms the first n of what is offered, and not what has ended a second time
+// since. The next owner knows it too.
 func (s *State) Archived(n int) {
-	var ids []TaskID
-	for _, o := range s.offered[:min(n, len(s.offered))] {
+	n = min(n, len(s.offered))
+	ids := make([]TaskID, 0, n)
+	for _, o := range s.offered[:n] {
 		if o.waitsForArchive() && o.Finished == o.finished {
 			s.preserve(o.entry)
 			o.archived = true
@@ -43,8 +48,7 @@ func (s *State) Archived(n int) {
 			ids = append(ids, o.ID)
 		}
 	}
-	clear(s.offered)
-	s.offered = s.offered[:0]
+	s.offered = slices.Delete(s.offered, 0, n)
 	for len(ids) > 0 {
 		size := min(len(ids), archivedMost)
 		s.changes.w.archived(ids[:size])
@@ -56,6 +60,7 @@ func (s *State) Archived(n int) {
 		done++
 	}
 	clear(s.unarchived[:done])
+	s.looked = max(s.looked-done, 0)
 	if s.unarchived = s.unarchived[done:]; len(s.unarchived) == 0 {
 		s.unarchived = nil // gives the memory of the front back
 	}

@@ -90,7 +90,7 @@ func TestState_Bounds(t *testing.T) {
 		err := s.Submit(1, draft(nil))[0].Err
 		require.ErrorAs(t, err, &busy)
 		require.ErrorContains(t, err, "1 finished tasks wait for the archive")
-		s.Archived(len(s.Unarchived(1, 1<<20)))
+		s.Archived(offered(s, 1, 1<<20))
 		require.NoError(t, s.Submit(1, draft(nil))[0].Err)
 	})
 	t.Run("bodies", func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestState_Bounds(t *testing.T) {
 		_, err := s.Tick(2, 10)
 		require.NoError(t, err)
 		require.Len(t, s.tasks, 5, "nothing goes before the archive has it")
-		s.Archived(len(s.Unarchived(10, 512<<10)))
+		s.Archived(offered(s, 10, 512<<10))
 		_, err = s.Tick(2, 10)
 		require.NoError(t, err)
 		require.Len(t, s.tasks, 4, "the finished go early, until they take three quarters of the bound")
@@ -158,7 +158,7 @@ func TestState_Bounds(t *testing.T) {
 		_, err := s.Tick(3, 10)
 		require.NoError(t, err)
 		require.Len(t, s.List(Page{Phase: Dead, Most: 10}), 3, "nothing is dropped before the archive has it")
-		s.Archived(len(s.Unarchived(10, 1<<20)))
+		s.Archived(offered(s, 10, 1<<20))
 		_, err = s.Tick(1<<60, 10)
 		require.NoError(t, err)
 		require.Len(t, s.List(Page{Phase: Dead, Most: 10}), 1)
@@ -211,4 +211,11 @@ func TestState_LateResults(t *testing.T) {
 	why, err := s.Explain(d.ID)
 	require.NoError(t, err)
 	require.Contains(t, why, "It is dead")
+}
+
+// offered answers how many finished tasks are offered to the archive.
+func offered(s *State, most, bytes int) int {
+	s.Reoffer()
+	list, _ := s.Unarchived(nil, most, bytes)
+	return len(list)
 }

@@ -292,18 +292,27 @@ func (p *Partition) Stats(ctx context.Context) ([]Stats, error) {
 // up to bytes, or with the last task more. One with a body that Redis has not kept says so
 // in its error, and goes to the archive without it.
 func (p *Partition) Unarchived(ctx context.Context, archived, most, bytes int) ([]Task, error) {
-	tasks, err := ask(ctx, p, func(_ int64, s *State) ([]Task, error) {
-		s.Archived(archived)
-		return s.Unarchived(most, bytes), nil
-	})
+	for ; archived > 0; archived -= offerMost {
+		if err := p.glance(ctx, func(s *State) { s.Archived(min(archived, offerMost)) }); err != nil {
+			return nil, err
+		}
+	}
+	tasks := make([]Task, 0, min(most, p.Backlog()+offerMost))
+	err := p.glance(ctx, (*State).Reoffer)
+	for more := true; more && err == nil; {
+		err = p.glance(ctx, func(s *State) {
+			before := len(tasks)
+			tasks, bytes = s.Unarchived(tasks, min(most-before, offerMost), bytes)
+			more = len(tasks) == before+offerMost
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
-	broken, err := p.fill(ctx, tasks)
-	var busy *BusyError
-	if errors.As(err, &busy) {
-		return nil, errors.New(busy.Error()) // a busy partition has confirmed nothing, this one has
+	if err := p.durable(ctx); err != nil {
+		return nil, err
 	}
+	broken, err := p.fill(ctx, tasks)
 	if err != nil {
 		return nil, err
 	}

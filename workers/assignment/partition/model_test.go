@@ -57,8 +57,8 @@ type world struct {
 	// pictured is the state when the snapshot that is being taken began, behind so many records.
 	pictured string
 	before   int
-	redis   map[string][]byte
-	sent    map[TaskID][]byte // the payload of each draft
+	redis    map[string][]byte
+	sent     map[TaskID][]byte // the payload of each draft
 }
 
 // body is one of a few, small or large, that tell their number.
@@ -326,14 +326,17 @@ func (w *world) pass(t *rapid.T) {
 		}
 	}
 	if rapid.Bool().Draw(t, "archive") {
-		list := w.state.Unarchived(5, 1<<20)
+		if rapid.Bool().Draw(t, "again") {
+			w.state.Reoffer()
+		}
+		list, _ := w.state.Unarchived(nil, 5, 1<<20)
 		for i := range list {
 			task := &list[i]
 			for _, is := range task.wants() {
 				require.Equal(t, is.ref, refOf(w.redis[is.id.name()]), "the archive finds what Redis keeps")
 			}
 		}
-		w.state.Archived(len(list))
+		w.state.Archived(rapid.IntRange(0, len(list)).Draw(t, "archived"))
 		w.durable()
 	}
 }

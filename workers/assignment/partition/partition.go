@@ -37,6 +37,7 @@ type Partition struct {
 	batches chan *batch
 	renewed chan error
 	seeks   *time.Timer
+	open    chan struct{} // closed once Run serves
 	over    chan struct{} // closed once nobody will be served or answered any more
 
 	// turn guards state and what follows. It is the goroutine of Run that takes it, or a
@@ -91,7 +92,7 @@ func Open(ctx context.Context, opts Options) (*Partition, error) {
 	p := &Partition{
 		opts: opts, log: log, state: state, spare: &Changes{},
 		inbox: make(chan *call, opts.Calls), wake: make(chan struct{}, 1), seeks: time.NewTimer(time.Hour), closed: true, batches: make(chan *batch, 1),
-		renewed: make(chan error, 1), over: make(chan struct{}), watchers: map[TaskID][]chan struct{}{},
+		renewed: make(chan error, 1), open: make(chan struct{}), over: make(chan struct{}), watchers: map[TaskID][]chan struct{}{},
 	}
 	if opts.Decided != nil {
 		state.decided = func(assignments int) { opts.Decided(time.Since(p.begun), assignments) }

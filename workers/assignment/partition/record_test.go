@@ -137,7 +137,7 @@ func TestState_OlderRecords(t *testing.T) {
 	verdict, err := next.Report(11, Report{Agent: "agent", Execution: Execution{one, 1}, Result: []byte(result)})
 	require.NoError(t, err)
 	require.True(t, verdict.Duplicate)
-	next.Archived(len(next.Unarchived(10, 1<<20)))
+	next.Archived(offered(next, 10, 1<<20))
 	_, err = next.Tick(1<<50, 10)
 	require.NoError(t, err)
 	c := next.take(&Changes{})

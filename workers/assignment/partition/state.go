@@ -48,7 +48,8 @@ type State struct {
 	deadlines  deadlines
 	letters    line     // dead, by when they died
 	unarchived []*entry // finished, oldest first
-	offered    []offer  // what Unarchived answered last
+	offered    []offer  // what Unarchived has answered and Archived not confirmed
+	looked     int      // how many of unarchived were offered, or need not be
 	bytes      int      // in memory
 	shelved    int      // of finished tasks, in Redis
 	wanted     int      // agents whose sink was told that they are wanted

@@ -14,6 +14,9 @@ const (
 	serveMost = 64
 	// helpMost bounds the turns that one caller takes for others.
 	helpMost = 4
+	// offerMost bounds the finished tasks that one turn offers or confirms: each has to be
+	// fetched from memory that nobody has used since it ended.
+	offerMost = 128
 	// tickEvery is how late a lease or a deadline may be noticed.
 	tickEvery = 100 * time.Millisecond
 	// tickMost bounds what one turn does of each kind that time asks for; who calls meanwhile
@@ -36,6 +39,7 @@ func (p *Partition) serve(ctx context.Context) error {
 	p.turn.Lock()
 	p.closed = false
 	p.turn.Unlock()
+	close(p.open)
 	p.rouse() // for what was called before
 	for {
 		do := func() error { return nil }
@@ -109,6 +113,45 @@ func (p *Partition) callersTurn() (full bool) {
 		p.rouse()
 	}
 	return p.closed || p.gathered()
+}
+
+// glance does something in the partition's turn at once, ahead of the calls that wait: it
+// must be short. What it has seen may not be durable yet.
+func (p *Partition) glance(ctx context.Context, do func(*State)) error {
+	select {
+	case <-p.open:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	p.turn.Lock()
+	over := p.closed
+	if !over {
+		do(p.state)
+	}
+	p.turn.Unlock()
+	p.help()
+	if over {
+		return ErrLost
+	}
+	return nil
+}
+
+// durable waits until all that was seen or changed before is.
+func (p *Partition) durable(ctx context.Context) error {
+	c := &call{at: time.Now(), done: make(chan error, 1)}
+	err := p.glance(ctx, func(*State) {
+		p.waiting = append(p.waiting, c)
+		p.flush()
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // rouse has the partition's goroutine take its turn.
