@@ -6,6 +6,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestRests(t *testing.T) {
+	const mib = 1 << 20
+	require.Equal(t, 1, rests(0, mib, 20*mib), "it begins")
+	require.Equal(t, 3, rests(2, mib, 20*mib), "it goes on")
+	require.Zero(t, rests(4, 10*mib, 20*mib), "it will be needed")
+	require.Zero(t, rests(4, 0, mib), "it is not worth it")
+}
+
 func TestGarbagePercent(t *testing.T) {
 	const mib = 1 << 20
 	for name, c := range map[string]struct {

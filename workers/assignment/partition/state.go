@@ -39,6 +39,8 @@ type State struct {
 
 	tasks    map[TaskID]*entry
 	queues   map[string]*queue
+	handlers map[string]string        // names that many tasks share, as are sets
+	sets     map[matcher.Set][]string // of capabilities
 	agents   map[string]*agent
 	running  []*entry // by the matcher's slot, as are agents
 	attached []*agent
@@ -81,6 +83,7 @@ func NewState(limits Limits) (*State, error) {
 	return &State{
 		limits: limits, matcher: m, changes: &Changes{},
 		tasks: map[TaskID]*entry{}, queues: map[string]*queue{}, agents: map[string]*agent{},
+		handlers: map[string]string{}, sets: map[matcher.Set][]string{},
 	}, nil
 }
 
@@ -166,12 +169,43 @@ func (s *State) insert(e *entry) {
 	s.bytes += e.size()
 }
 
-// name makes a task findable by its key, and its queue by the task.
+// name makes a task findable by its key, and its queue by the task. Names that it shares with
+// others are kept once.
 func (s *State) name(e *entry) {
 	e.queue = s.queues[e.Queue]
+	e.Queue, e.Handler = e.queue.stats.Queue, s.handler(e.Handler)
 	if e.Key != "" {
 		e.queue.keys[e.Key] = e
 	}
+}
+
+// handlersMost bounds the names of handlers that are shared.
+const handlersMost = 1024
+
+// handler answers a handler's name as it is kept already.
+func (s *State) handler(name string) string {
+	kept, there := s.handlers[name]
+	switch {
+	case there:
+		return kept
+	case len(s.handlers) < handlersMost:
+		s.handlers[name] = name
+	}
+	return name
+}
+
+// set answers the names of a set of capabilities as they are kept already; the matcher bounds
+// the sets.
+func (s *State) set(set matcher.Set, names []string) []string {
+	if len(names) == 0 {
+		return nil
+	}
+	kept, there := s.sets[set]
+	if !there {
+		s.sets[set] = names
+		return names
+	}
+	return kept
 }
 
 // start makes e run.

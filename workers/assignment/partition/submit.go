@@ -90,6 +90,7 @@ func (s *State) admit(now int64, d *Draft, size int) (Submitted, *entry) {
 	}
 	s.decide(len(out) - len(s.out))
 	e.handle, s.out = handle, out
+	e.Capabilities = s.set(spec.Needs, d.Capabilities)
 	s.name(e) // the next draft of the call may have the same key
 	return Submitted{Task: e.ID}, e
 }
