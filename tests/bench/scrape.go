@@ -20,6 +20,7 @@ const (
 	metricMemory  = "process_resident_memory_bytes"
 	metricDecided = "leanvibe_task_assignment_duration_ms"
 	metricDurable = "leanvibe_task_durable_duration_ms"
+	metricSched   = "go_sched_latencies_seconds"
 )
 
 // scraped is what the server says of itself at one instant.

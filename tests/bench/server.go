@@ -40,13 +40,15 @@ var (
 	serverDecided9 = atMost("server/20k a second/frame decoded to assigned p99", "ms", 0.1)
 	serverDurable  = shown("server/20k a second/frame decoded to durable p50", "ms")
 	serverDurable9 = shown("server/20k a second/frame decoded to durable p99", "ms")
+	serverSched    = shown("server/20k a second/scheduler latency p50", "ms")
+	serverSched9   = shown("server/20k a second/scheduler latency p99", "ms")
 	serverCPU      = atMost("server/20k a second/processor of the orchestrator, of all cores", "%", 70)
 	serverWhole    = shown("server/saturated/submitted, assigned, executed, result accepted", "tasks/s")
 	serverMemory   = shown("server/saturated/resident memory of the orchestrator", "MB")
 )
 
 func serverRows() []Row {
-	return []Row{serverDecided, serverDecided9, serverDurable, serverDurable9, serverCPU, serverWhole, serverMemory}
+	return []Row{serverDecided, serverDecided9, serverDurable, serverDurable9, serverSched, serverSched9, serverCPU, serverWhole, serverMemory}
 }
 
 func measureServer(ctx context.Context, say func(string, ...any)) []Row {
@@ -110,6 +112,10 @@ func loadServer(ctx context.Context, say func(string, ...any)) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
+	sched, err := after.since(before, metricSched)
+	if err != nil {
+		return nil, err
+	}
 	say("saturated, %d tasks under way", serverWindow)
 	whole, err := b.saturate(ctx)
 	if err != nil {
@@ -122,6 +128,8 @@ func loadServer(ctx context.Context, say func(string, ...any)) ([]Row, error) {
 	rows := []Row{
 		serverDecided.with(decided.quantile(.5)), serverDecided9.with(decided.quantile(.99)),
 		serverDurable.with(durable.quantile(.5)), serverDurable9.with(durable.quantile(.99)),
+		serverSched.with(1000 * sched.quantile(.5)).noted("how long a goroutine that could run waited for a processor (/sched/latencies), of the orchestrator"),
+		serverSched9.with(1000 * sched.quantile(.99)),
 		serverCPU.with(busy),
 		serverWhole.with(whole).noted("load and agents in one process on the same cores; nobody archives"),
 		serverMemory.with(full.memory / 1e6),

@@ -67,7 +67,7 @@ func newMetrics(cfg Config) *metrics {
 	build.Set(1)
 	m.registry.MustRegister(m.duration, m.inFlight, m.connections, m.refused, m.errors,
 		m.turnedAway, m.fileErrors, m.logErrors, m.draining, build,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsScheduler)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// A series that never appeared is "no data", not zero: make them exist.
 	m.errors.WithLabelValues("http_5xx")
 	for _, reason := range access.Reasons() {
