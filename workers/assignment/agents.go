@@ -30,18 +30,21 @@ func (s *service) report(ctx context.Context, in []*hivev1.CompleteRequest) []re
 		}
 		parts.add(n, i, report)
 	}
-	parts.each(func(n int, places []int, reports []partition.Report) {
-		verdicts, err := route.Ask(ctx, s.router, n, func(ctx context.Context, o route.Owner) ([]partition.Verdict, error) {
-			return o.Report(ctx, reports)
-		})
-		for i, place := range places {
-			if err != nil {
-				out[place].err = err
-				continue
-			}
-			out[place].verdict = verdicts[i]
-			s.judged(&reports[i], &verdicts[i])
+	parts.each(func(n int, places []int, reports []partition.Report) route.Pending {
+		begin := func(p *partition.Partition) func(context.Context) ([]partition.Verdict, error) {
+			return p.BeginReport(reports)
 		}
+		do := func(ctx context.Context, o route.Owner) ([]partition.Verdict, error) { return o.Report(ctx, reports) }
+		return route.Begin(ctx, s.router, n, begin, do, func(verdicts []partition.Verdict, err error) {
+			for i, place := range places {
+				if err != nil {
+					out[place].err = err
+					continue
+				}
+				out[place].verdict = verdicts[i]
+				s.judged(&reports[i], &verdicts[i])
+			}
+		})
 	})
 	return out
 }
@@ -135,12 +138,14 @@ func (s *service) release(ctx context.Context, agent string, in []*hivev1.Execut
 	var mu sync.Mutex
 	var released int
 	var failed error
-	parts.each(func(n int, _ []int, list []partition.Execution) {
-		count, err := route.Ask(ctx, s.router, n, func(ctx context.Context, o route.Owner) (int, error) { return o.Release(ctx, agent, list) })
-		mu.Lock()
-		defer mu.Unlock()
-		released += count
-		failed = errors.Join(failed, err)
+	parts.each(func(n int, _ []int, list []partition.Execution) route.Pending {
+		return route.Pending{Wait: func() {
+			count, err := route.Ask(ctx, s.router, n, func(ctx context.Context, o route.Owner) (int, error) { return o.Release(ctx, agent, list) })
+			mu.Lock()
+			defer mu.Unlock()
+			released += count
+			failed = errors.Join(failed, err)
+		}}
 	})
 	s.metrics.count("released", released)
 	return released, failed

@@ -1,6 +1,10 @@
 package assignment
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/leanvibe/hive/workers/assignment/route"
+)
 
 // parts cuts a list into what each partition gets of it, and remembers the places.
 type parts[T any] struct {
@@ -25,24 +29,23 @@ func (p parts[T]) add(n, place int, item T) {
 	of.places, of.items = append(of.places, place), append(of.items, item)
 }
 
-// each does something with every part that is not empty, side by side.
-func (p parts[T]) each(do func(n int, places []int, items []T)) {
-	only, count := 0, 0
+// each does something with every part that is not empty, side by side: first begin with all
+// of them, then wait for each.
+func (p parts[T]) each(begin func(n int, places []int, items []T) route.Pending) {
+	var waits []func()
+	var elsewhere sync.WaitGroup
 	for n := range p.of {
-		if len(p.of[n].items) > 0 {
-			only = n
-			count++
+		if len(p.of[n].items) == 0 {
+			continue
+		}
+		if call := begin(n, p.of[n].places, p.of[n].items); call.Here {
+			waits = append(waits, call.Wait)
+		} else {
+			elsewhere.Go(call.Wait)
 		}
 	}
-	if count == 1 { // what most calls are
-		do(only, p.of[only].places, p.of[only].items)
-		return
+	for _, wait := range waits {
+		wait()
 	}
-	var all sync.WaitGroup
-	for n := range p.of {
-		if len(p.of[n].items) > 0 {
-			all.Go(func() { do(n, p.of[n].places, p.of[n].items) })
-		}
-	}
-	all.Wait()
+	elsewhere.Wait()
 }

@@ -106,20 +106,25 @@ func (s *service) submitBatch(ctx context.Context, in []*hivev1.Draft) ([]partit
 		route.Stamp(&draft.ID, n)
 		parts.add(n, i, draft)
 	}
-	parts.each(func(n int, places []int, drafts []*partition.Draft) {
-		stored, err := route.Ask(ctx, s.router, n, func(ctx context.Context, o route.Owner) ([]partition.Submitted, error) {
+	parts.each(func(n int, places []int, drafts []*partition.Draft) route.Pending {
+		begin := func(p *partition.Partition) func(context.Context) ([]partition.Submitted, error) {
+			return p.BeginSubmit(drafts)
+		}
+		do := func(ctx context.Context, o route.Owner) ([]partition.Submitted, error) {
 			if _, here := o.(route.Local); !here {
 				s.metrics.count("forwarded", len(drafts))
 			}
 			return o.Submit(ctx, drafts)
-		})
-		for i, place := range places {
-			if err != nil {
-				out[place].Err = err
-				continue
-			}
-			out[place] = stored[i]
 		}
+		return route.Begin(ctx, s.router, n, begin, do, func(stored []partition.Submitted, err error) {
+			for i, place := range places {
+				if err != nil {
+					out[place].Err = err
+					continue
+				}
+				out[place] = stored[i]
+			}
+		})
 	})
 	for i := range out {
 		s.metrics.submitted(&out[i])

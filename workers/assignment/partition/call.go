@@ -11,18 +11,29 @@ import (
 // run does something in the partition's turn and waits until all that it may have seen or
 // changed is durable.
 func (p *Partition) run(ctx context.Context, do func(now int64, s *State) error) error {
+	return p.wait(ctx, p.begin(do))
+}
+
+// begin hands something over that is done in the partition's turn, mostly at once.
+func (p *Partition) begin(do func(now int64, s *State) error) *call {
 	c := &call{at: time.Now(), do: do, done: make(chan error, 1)}
 	select {
 	case <-p.over:
-		return ErrLost
+		c.done <- ErrLost
+		return c
 	default:
 	}
 	select {
 	case p.inbox <- c:
+		p.help()
 	default:
-		return &BusyError{fmt.Sprintf("%d calls wait for this partition, the most that may", cap(p.inbox)), 100 * time.Millisecond}
+		c.done <- &BusyError{fmt.Sprintf("%d calls wait for this partition, the most that may", cap(p.inbox)), 100 * time.Millisecond}
 	}
-	p.help()
+	return c
+}
+
+// wait waits until all that a call may have seen or changed is durable.
+func (p *Partition) wait(ctx context.Context, c *call) error {
 	select {
 	case err := <-c.done:
 		return err
@@ -41,10 +52,26 @@ func (p *Partition) run(ctx context.Context, do func(now int64, s *State) error)
 
 // Submit stores tasks, all in one change; each has its own outcome, in order.
 func (p *Partition) Submit(ctx context.Context, drafts []*Draft) ([]Submitted, error) {
+	return p.BeginSubmit(drafts)(ctx)
+}
+
+// BeginSubmit hands tasks over, which mostly decides about them at once, and answers what
+// waits until that is durable.
+func (p *Partition) BeginSubmit(drafts []*Draft) (wait func(context.Context) ([]Submitted, error)) {
 	for _, d := range drafts {
 		d.weigh()
 	}
-	return ask(ctx, p, func(now int64, s *State) ([]Submitted, error) { return s.Submit(now, drafts...), nil })
+	var got []Submitted
+	c := p.begin(func(now int64, s *State) error {
+		got = s.Submit(now, drafts...)
+		return nil
+	})
+	return func(ctx context.Context) ([]Submitted, error) {
+		if err := p.wait(ctx, c); err != nil {
+			return nil, err // got is nobody's: an abandoned call may still write it
+		}
+		return got, nil
+	}
 }
 
 // Get answers a task, or ErrNotFound, or a *BodyError.
@@ -207,11 +234,16 @@ func (p *Partition) Heartbeat(ctx context.Context, list []Beat) ([][]Execution, 
 
 // Report ends executions; each has its own verdict, in order.
 func (p *Partition) Report(ctx context.Context, reports []Report) ([]Verdict, error) {
+	return p.BeginReport(reports)(ctx)
+}
+
+// BeginReport hands reports over and answers what waits until their verdicts are durable.
+func (p *Partition) BeginReport(reports []Report) (wait func(context.Context) ([]Verdict, error)) {
 	for i := range reports {
 		reports[i].weigh()
 	}
 	out := make([]Verdict, len(reports))
-	err := p.run(ctx, func(now int64, s *State) (err error) {
+	c := p.begin(func(now int64, s *State) (err error) {
 		s.prefetch(reports)
 		for i, r := range reports {
 			if out[i], err = s.Report(now, r); err != nil {
@@ -220,10 +252,12 @@ func (p *Partition) Report(ctx context.Context, reports []Report) ([]Verdict, er
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	return func(ctx context.Context) ([]Verdict, error) {
+		if err := p.wait(ctx, c); err != nil {
+			return nil, err
+		}
+		return out, nil
 	}
-	return out, nil
 }
 
 // each does one thing after the other in one change. An

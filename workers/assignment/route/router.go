@@ -44,6 +44,13 @@ func (r *Router) OfQueue(name string) int {
 	return place.Of(name, r.Partitions)
 }
 
+func (r *Router) limit() time.Duration {
+	if r.Patience == 0 {
+		return patience
+	}
+	return r.Patience
+}
+
 // OfTask answers the partition that stands in a task's id; false where there is none such.
 func (r *Router) OfTask(id partition.TaskID) (int, bool) {
 	n := int(id[14])<<8 | int(id[15])
@@ -57,10 +64,7 @@ func Stamp(id *partition.TaskID, n int) { id[14], id[15] = byte(n>>8), byte(n) }
 // asked must bear repeating. After Patience it answers a *partition.BusyError that says
 // that the call may have been done.
 func Ask[Out any](ctx context.Context, r *Router, n int, do func(context.Context, Owner) (Out, error)) (Out, error) {
-	limit := r.Patience
-	if limit == 0 {
-		limit = patience
-	}
+	limit := r.limit()
 	over := time.NewTimer(limit)
 	defer over.Stop()
 	patient := time.Now().Add(limit)
