@@ -24,6 +24,8 @@ type hiveService struct {
 	Drain      runbook.Duration `json:"drain"`
 	Proxy      *hiveProxy       `json:"proxy"`
 	Supply     *runbook.Supply  `json:"supply"`
+	// Control is the queue on which its replicas answer steps about themselves.
+	Control string `json:"control"`
 	// Once: it runs to its end and is not expected to stay.
 	Once bool `json:"once"`
 	// Backup is hot, drain or pause.
@@ -56,6 +58,7 @@ var hiveRules = map[string]rule{
 	"supply":         section.like(`{path: /v1/tasks, post: '{"queue":"probe","handler":"echo"}'}`),
 	"supply.path":    {want: "a path that begins with a slash", example: "/v1/tasks", required: true, ok: matches(`^/`)},
 	"supply.post":    {want: "a JSON object to POST there", example: `'{"queue":"probe","handler":"echo"}'`, required: true, ok: isObject},
+	"control":        {want: "assignment, the queue of universal-orchestrator's control steps", example: runbook.ControlAssignment, ok: func(v any) bool { return v == runbook.ControlAssignment }},
 	"once":           {want: "true for a service that runs to its end, such as a migration", example: "true"},
 	"backup":         {want: "one of hot, drain, pause", example: "hot", ok: matches(`^(hot|drain|pause)$`)},
 }

@@ -102,7 +102,7 @@ func TestMistakesInTheComposeFile(t *testing.T) {
 		"no x-hive":          {", x-hive: *store}\nnetworks", "}\nnetworks", at + "17:3: services.redis-node1.x-hive: missing: expected a mapping that says at least its role, for example x-hive: {role: app}"},
 		"no role":            {"role: app\n", "order: 1\n", at + "11:5: services.web.x-hive.role: missing: expected one of app, worker, store, proxy, monitoring, for example role: app"},
 		"unknown role":       {"role: app\n", "role: application\n", at + `12:7: services.web.x-hive.role: got "application": expected one of app, worker, store, proxy, monitoring, for example app`},
-		"unknown field":      {"role: app\n", "role: app\n      drian: 30s\n", at + "13:7: services.web.x-hive.drian: unknown field: expected one of role, order, probe, min_healthy, drain, proxy, supply, once, backup"},
+		"unknown field":      {"role: app\n", "role: app\n      drian: 30s\n", at + "13:7: services.web.x-hive.drian: unknown field: expected one of role, order, probe, min_healthy, drain, proxy, supply, control, once, backup"},
 		"bad duration":       {"role: app\n", "role: app\n      drain: 30\n", at + "13:7: services.web.x-hive.drain: got 30: expected a duration above 0, for example 30s"},
 		"bad port":           {"port: 80}", "port: none}", at + `13:29: services.web.x-hive.probe.port: got "none": expected a port from 1 to 65535, for example 8081`},
 		"no port":            {", port: 80}", "}", at + "13:7: services.web.x-hive.probe.port: missing: expected a port from 1 to 65535, for example port: 8081"},

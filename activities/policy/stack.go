@@ -48,7 +48,7 @@ func (h Hand) service(files Layout, svc types.ServiceConfig, x hiveService) (run
 	}
 	s := runbook.Service{
 		Name: svc.Name, Role: x.Role, Order: x.Order, Once: x.Once, Replicas: svc.GetScale(), Image: svc.Image, ConfigHash: hash,
-		Probe: x.Probe, Supply: x.Supply, MinHealthy: x.MinHealthy, Drain: x.Drain, StopGrace: stopGrace(svc),
+		Probe: x.Probe, Supply: x.Supply, Control: x.Control, MinHealthy: x.MinHealthy, Drain: x.Drain, StopGrace: stopGrace(svc),
 		HasHealthcheck: hasHealthcheck(svc), LogLimited: logLimited(svc), MemoryLimit: memoryLimit(svc),
 	}
 	if x.Proxy != nil {

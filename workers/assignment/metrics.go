@@ -56,6 +56,12 @@ func newMetrics(reg prometheus.Registerer, at *home.Home, keeper *placement.Keep
 		value      func() float64
 	}{
 		{"leanvibe_agents_attached", "Agents whose home is this replica.", func() float64 { return float64(at.Attached()) }},
+		{"leanvibe_replica_aside", "1 while this replica was told to take no agents and no partitions.", func() float64 {
+			if keeper.Aside() {
+				return 1
+			}
+			return 0
+		}},
 		{"leanvibe_partitions_owned", "Partitions that this replica owns.", func() float64 { return float64(keeper.Owned()) }},
 		{"leanvibe_journal_lag_ms", "Milliseconds that the oldest batch under way has been on its way to the journal.", func() float64 {
 			return float64(keeper.Lag()) / float64(time.Millisecond)

@@ -42,7 +42,7 @@ func newWorld(t testing.TB, dsn string) *world {
 	t.Helper()
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{redistest.Addr(t)}})
 	defer client.Close()
-	keys := []string{"{replicas}:seen", "{replicas}:addresses", "{replicas}:urls", "{replicas}:partitions"}
+	keys := []string{"{replicas}:seen", "{replicas}:addresses", "{replicas}:urls", "{replicas}:aside", "{replicas}:partitions"}
 	for n := range testPartitions {
 		for _, name := range []string{"owner", "log", "snap", "snap:new"} {
 			keys = append(keys, fmt.Sprintf("{p%d}:%s", n, name))
@@ -97,10 +97,11 @@ func (w *wires) sever() {
 
 // replica is one orchestrator process in the test's own.
 type replica struct {
-	url   string
-	redis *wires
-	stop  context.CancelFunc
-	done  chan error
+	url     string
+	service *service
+	redis   *wires
+	stop    context.CancelFunc
+	done    chan error
 }
 
 // start runs an orchestrator.
@@ -126,7 +127,8 @@ func (w *world) start(name string, edit ...func(*process.Config, *Config)) *repl
 	}
 	p, err := process.New(cfg)
 	require.NoError(w.t, err)
-	require.NoError(w.t, Bind(p, c))
+	r.service, err = bind(p, c)
+	require.NoError(w.t, err)
 	ctx, stop := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	r.stop = stop
 	go func() { r.done <- p.Run(ctx) }()

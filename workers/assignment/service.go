@@ -38,6 +38,8 @@ type service struct {
 	metrics *metrics
 	log     *slog.Logger
 
+	standing standing
+
 	// draining is closed when streams are to end; open counts those that have not.
 	full     *fullness
 	draining chan struct{}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/leanvibe/hive/api/hive/v1/hivev1connect"
 	"github.com/leanvibe/hive/workers/assignment/archive"
+	"github.com/leanvibe/hive/workers/assignment/control"
 	"github.com/leanvibe/hive/workers/assignment/home"
 	"github.com/leanvibe/hive/workers/assignment/journal"
 	"github.com/leanvibe/hive/workers/assignment/partition"
@@ -54,6 +55,8 @@ type Config struct {
 	InsideURL string
 	Store     *archive.Store
 	Segments  *archive.Segments // nil: none
+	// Control says where the steps come from that drain and resume replicas.
+	Control control.Config
 }
 
 // segmentsKeep is how long hourly segments are kept.
@@ -94,6 +97,9 @@ func FromEnv(ctx context.Context, instance string) (Config, error) {
 		return c, errors.New("HIVE_PEER_TOKEN_FILE is empty: name a file with a secret that all replicas share, for example /run/secrets/peer_token (openssl rand -hex 24 makes one)")
 	}
 	if c.InsideURL, err = parseInsideURL(process.String("HIVE_INSIDE_URL", "")); err != nil {
+		return c, err
+	}
+	if c.Control, err = control.FromEnv(); err != nil {
 		return c, err
 	}
 	dsn := process.String("HIVE_POSTGRES_DSN", "")
@@ -141,18 +147,23 @@ func Setup(ctx context.Context, p *process.Process) error {
 // Bind puts the parts together and registers them with the process. It listens for other
 // replicas at once, so that a port that is taken is an error of the start.
 func Bind(p *process.Process, c Config) error {
+	_, err := bind(p, c)
+	return err
+}
+
+func bind(p *process.Process, c Config) (*service, error) {
 	listener, err := net.Listen("tcp", c.PeerListen)
 	if err != nil {
-		return fmt.Errorf("HIVE_PEER_LISTEN %s: %w", c.PeerListen, err)
+		return nil, fmt.Errorf("HIVE_PEER_LISTEN %s: %w", c.PeerListen, err)
 	}
 	if c.PeerAddress == "" {
 		if c.PeerAddress, err = reachable(listener.Addr()); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	host, _, err := net.SplitHostPort(c.PeerAddress)
 	if err != nil {
-		return fmt.Errorf("HIVE_PEER_ADDRESS is %q: want a host and a port, for example 10.231.2.1:8091", c.PeerAddress)
+		return nil, fmt.Errorf("HIVE_PEER_ADDRESS is %q: want a host and a port, for example 10.231.2.1:8091", c.PeerAddress)
 	}
 	s := &service{
 		name: p.Config().Instance + "#" + uuid.NewString()[:8], lease: c.Limits.Lease, archive: c.Store, log: p.Log,
@@ -187,7 +198,7 @@ func Bind(p *process.Process, c Config) error {
 	s.metrics = newMetrics(p.Registry(), s.home, s.keeper)
 	s.register(p)
 
-	peers := &peerPort{listener: listener, handler: (&peer.Server{Local: s.keeper.Local, Leave: s.detachHere}).Handler(c.PeerToken), log: p.Log}
+	peers := &peerPort{listener: listener, handler: (&peer.Server{Local: s.keeper.Local, Leave: s.detachHere, Standing: s.stand}).Handler(c.PeerToken), log: p.Log}
 	p.Go("peers", peers.run)
 	p.Go("partitions", func(ctx context.Context) error {
 		url := c.InsideURL
@@ -206,12 +217,37 @@ func Bind(p *process.Process, c Config) error {
 	if c.Segments != nil {
 		p.Go("segments", func(ctx context.Context) error { <-ctx.Done(); return c.Segments.Close() })
 	}
+	if c.Control.Temporal != "" {
+		s.takeOrders(p, c.Control)
+	}
 	p.OnDrain(s.stop)
 	p.AddCheck(process.Check{Name: "redis", Required: true, Probe: func(ctx context.Context) error { return c.Redis.Ping(ctx).Err() }})
 	p.AddCheck(process.Check{Name: "partitions", Required: true, Probe: s.inPlace})
+	p.AddCheck(process.Check{Name: "standing", Required: true, Probe: func(context.Context) error { return s.standing.err() }})
 	// The archive is behind the path: without PostgreSQL tasks still flow.
 	p.AddCheck(process.Check{Name: "postgres", Probe: c.Store.Ping})
-	return nil
+	return s, nil
+}
+
+// takeOrders has control steps answered until the drain begins.
+func (s *service) takeOrders(p *process.Process, c control.Config) {
+	w := control.NewWorker(c, fleet{s}, p.Config().Instance, p.Registry(), p.Log)
+	drains := make(chan struct{})
+	p.OnDrain(func(context.Context) { close(drains) })
+	p.Go("control", func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-drains:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		w.Run(ctx)
+		return nil
+	})
+	p.AddCheck(process.Check{Name: "temporal", Probe: w.Connected})
 }
 
 // register serves the calls.

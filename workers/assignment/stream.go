@@ -2,6 +2,7 @@ package assignment
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -107,6 +108,9 @@ func (s *service) attach(ctx context.Context, in *hivev1.AttachRequest, send fun
 	defer s.open.Done()
 	a := &agentStream{agent: spec.ID, session: s.name + "/" + uuid.NewString(), wake: make(chan struct{}, 1)}
 	got := s.home.Attach(ctx, []home.Arrival{{AgentSpec: spec, Held: wire.ExecutionsOf(in.GetHeld()), Stream: a}})[0]
+	if errors.Is(got.Err, home.ErrClosed) {
+		return send(goodbyeFrame(hivev1.Goodbye_REASON_DRAINING))
+	}
 	if got.Err != nil {
 		return got.Err
 	}
@@ -240,6 +244,7 @@ func (s *service) stop(ctx context.Context) {
 		close(s.draining)
 		s.streamMu.Unlock()
 	})
+	s.standing.stop()
 	s.home.Close()
 	done := make(chan struct{})
 	go func() { s.open.Wait(); close(done) }()

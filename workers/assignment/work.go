@@ -210,6 +210,9 @@ func (w *workStream) attach(ctx context.Context, list []*hivev1.AttachRequest) {
 		arrivals = append(arrivals, home.Arrival{AgentSpec: spec, Held: wire.ExecutionsOf(in.GetHeld()), Stream: a})
 	}
 	for i, got := range w.home.Attach(ctx, arrivals) {
+		if errors.Is(got.Err, home.ErrClosed) {
+			nudge(w.dismissed) // another replica takes them
+		}
 		if got.Err != nil {
 			w.drop(agents[i])
 			answers = append(answers, refusedAgent(agents[i].id, got.Err))

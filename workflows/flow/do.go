@@ -16,6 +16,7 @@ var undoOf = map[string]string{
 	runbook.SetUpstream.Name:   runbook.SetUpstream.Name + " to the previous addresses",
 	runbook.TagImage.Name:      runbook.TagImage.Name + " to the previous image",
 	runbook.DrainWorker.Name:   runbook.ResumeWorker.Name,
+	runbook.DrainReplica.Name:  runbook.ResumeReplica.Name,
 	runbook.OpenSilence.Name:   runbook.CloseSilence.Name,
 }
 

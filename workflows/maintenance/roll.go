@@ -34,6 +34,8 @@ type roll struct {
 	old, made, stopped []member
 	// drained are old workers that were told to take no more tasks.
 	drained []member
+	// aside are old replicas that were told to give up their partitions and agents.
+	aside []member
 }
 
 func newRoll(r *flow.Run, seen observed, plan serviceRoll) *roll {
@@ -67,12 +69,15 @@ func (s *roll) steps(ctx workflow.Context) error {
 	if err := s.pull(ctx); err != nil {
 		return err
 	}
+	if err := s.snapshot(ctx); err != nil {
+		return err
+	}
 	for _, slot := range s.plan.Slots {
 		if err := s.replace(ctx, slot); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.level(ctx)
 }
 
 // pull fetches the wanted image and keeps the previous one under a tag of ours, so
@@ -253,8 +258,8 @@ func (s *roll) retire(ctx workflow.Context, c runbook.Container) error {
 	var err error
 	if s.svc.Role == runbook.RoleWorker {
 		err = s.idle(ctx, m)
-	} else {
-		err = s.quiet(ctx, m)
+	} else if err = s.quiet(ctx, m); err == nil {
+		err = s.handOver(ctx, m)
 	}
 	if err != nil {
 		return err

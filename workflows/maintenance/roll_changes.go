@@ -27,13 +27,24 @@ func rollChanges(r serviceRoll) []runbook.Change {
 			replaced++
 		}
 	}
+	controlled := r.retires() && r.Service.Control == runbook.ControlAssignment
+	if controlled {
+		out = append(out, change(runbook.SnapshotPartitions.Name, runbook.SnapshotPartitions.Effect, name,
+			"snapshot every partition", "a next owner reads what is behind it"))
+	}
 	for i := range created {
 		out = append(out, change(runbook.CreateReplica.Name, runbook.CreateReplica.Effect, name,
 			fmt.Sprintf("start new replica %d of %d on %s", i+1, created, r.wanted()), r.Why))
 	}
 	for i := range replaced {
+		if controlled {
+			out = append(out, handOverChange(name, i+1, replaced))
+		}
 		out = append(out, change(runbook.StopReplica.Name, runbook.StopReplica.Effect, name,
 			fmt.Sprintf("stop old replica %d of %d after its traffic has moved", i+1, replaced), r.Why))
+	}
+	if controlled {
+		out = append(out, change(runbook.RebalancePartitions.Name, runbook.RebalancePartitions.Effect, name, "see the partitions spread evenly", ""))
 	}
 	if len(r.Slots) > 0 || r.Tagged {
 		out = append(out, change(runbook.TagImage.Name, runbook.TagImage.Effect, name,
@@ -44,6 +55,12 @@ func rollChanges(r serviceRoll) []runbook.Change {
 			fmt.Sprintf("remove %d stopped old replicas", n), "plain docker compose counts stopped copies too"))
 	}
 	return out
+}
+
+// handOverChange says that an old replica is drained before its stop.
+func handOverChange(service string, i, of int) runbook.Change {
+	return change(runbook.DrainReplica.Name, runbook.DrainReplica.Effect, service,
+		fmt.Sprintf("old replica %d of %d hands its partitions and agents over", i, of), "")
 }
 
 func change(step string, effect runbook.Effect, target, what, reason string) runbook.Change {

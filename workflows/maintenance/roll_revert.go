@@ -11,7 +11,7 @@ import (
 // the old replicas, then the new ones away. It reads what runs now, so that a
 // second try goes on where the first ended. It pulls nothing.
 func (s *roll) revert(ctx workflow.Context) error {
-	if len(s.made)+len(s.stopped)+len(s.drained) == 0 {
+	if len(s.made)+len(s.stopped)+len(s.drained)+len(s.aside) == 0 {
 		return nil
 	}
 	if err := s.divert(ctx); err != nil {
@@ -57,6 +57,11 @@ func (s *roll) restart(ctx workflow.Context) error {
 				s.drained[i].ip = started.Address // one that compose made comes back at another
 			}
 		}
+		for i := range s.aside {
+			if s.aside[i].id == m.id {
+				s.aside[i].ip = started.Address
+			}
+		}
 	}
 	// One that was started again takes tasks by itself; one whose stop failed does not.
 	for _, m := range append([]member(nil), s.drained...) {
@@ -65,7 +70,7 @@ func (s *roll) restart(ctx workflow.Context) error {
 		}
 		s.drained = without(s.drained, m.id)
 	}
-	return nil
+	return s.resume(ctx)
 }
 
 // discard takes the new replicas away, after what was under way on them.

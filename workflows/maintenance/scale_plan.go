@@ -72,6 +72,9 @@ func (d scaleDecision) grow(policy runbook.Policy, db runbook.DatabaseState, o o
 func (d *scaleDecision) shrink(serving []runbook.Container) {
 	for i := len(serving) - 1; i >= d.To; i-- {
 		d.Remove = append(d.Remove, serving[i])
+		if d.Service.Control == runbook.ControlAssignment {
+			d.Changes = append(d.Changes, handOverChange(d.Service.Name, i+1, d.From))
+		}
 		d.Changes = append(d.Changes,
 			change(runbook.StopReplica.Name, runbook.StopReplica.Effect, d.Service.Name, fmt.Sprintf("stop replica %d of %d after its traffic has moved", i+1, d.From), ""),
 			change(runbook.RemoveReplica.Name, runbook.RemoveReplica.Effect, d.Service.Name, fmt.Sprintf("remove replica %d of %d", i+1, d.From), ""))

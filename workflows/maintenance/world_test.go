@@ -41,6 +41,8 @@ type world struct {
 	digest     string
 	taken      map[string]bool
 	draining   map[string]bool
+	aside      map[string]bool // containers that were drained by a control step
+	unpolled   bool            // nobody takes control steps up
 	served     int
 	thirsty    int // supplies without which no request reaches a replica
 	breaches   []string
@@ -62,7 +64,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, containers: map[string]*runbook.Container{}, tags: map[string]string{}, digest: newDigest,
-		taken: map[string]bool{}, draining: map[string]bool{}}
+		taken: map[string]bool{}, draining: map[string]bool{}, aside: map[string]bool{}}
 	for n := 1; n <= 2; n++ {
 		w.put(hub, n, oldImage, fmt.Sprintf("10.0.0.%d", n))
 		w.put(engine, n, oldImage, fmt.Sprintf("10.0.1.%d", n))
@@ -169,6 +171,11 @@ func (w *world) picture() []string {
 			out = append(out, name+" drains")
 		}
 	}
+	for name, yes := range w.aside {
+		if yes {
+			out = append(out, name+" stands aside")
+		}
+	}
 	return out
 }
 
@@ -185,6 +192,7 @@ func (w *world) bind(r runbook.Registry) {
 	w.bindProxy(r)
 	w.bindProbes(r)
 	w.bindOthers(r)
+	w.bindControl(r)
 	w.db.bind(r, w)
 }
 
@@ -266,6 +274,7 @@ func (w *world) bindReplicas(r runbook.Registry) {
 		}
 		c.State = "exited"
 		delete(w.draining, c.Name)
+		delete(w.aside, c.Name)
 		return runbook.Stopped{Changed: true, Killed: w.killed}, nil
 	})
 	runbook.StartReplica.Bind(r, func(_ context.Context, in runbook.ReplicaInput) (runbook.Replica, error) {

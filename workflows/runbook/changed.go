@@ -1,5 +1,7 @@
 package runbook
 
+import "slices"
+
 // Changer is the result of an act that knows whether it changed anything, or
 // found it done.
 type Changer interface{ DidChange() bool }
@@ -27,3 +29,14 @@ func (m Maintained) DidChange() bool { return m.Changed }
 
 // DidChange implements Changer.
 func (l LogChange) DidChange() bool { return l.Changed }
+
+// DidChange implements Changer.
+func (r ReplicaStanding) DidChange() bool { return r.Changed }
+
+// DidChange implements Changer.
+func (s PartitionSnapshots) DidChange() bool {
+	return slices.ContainsFunc(s.Partitions, func(p PartitionSnapshot) bool { return p.Changed })
+}
+
+// DidChange implements Changer.
+func (p Placement) DidChange() bool { return !slices.Equal(p.Before, p.After) }

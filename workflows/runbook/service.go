@@ -48,6 +48,9 @@ type Service struct {
 	// Supply is what gives the service work where users give it none; nil where the
 	// file declares none (an app is asked for its ProxyHealth).
 	Supply *Supply `json:"supply,omitempty"`
+	// Control is the queue on which the service's replicas answer steps about
+	// themselves, ControlAssignment; empty where they answer none.
+	Control string `json:"control,omitempty"`
 	// HasHealthcheck says whether the compose file gives it a HEALTHCHECK.
 	HasHealthcheck bool `json:"hasHealthcheck"`
 	// LogLimited says whether its container logs are bounded.

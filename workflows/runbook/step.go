@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -21,6 +22,11 @@ type Step[In, Out any] struct {
 	Name string
 	// Effect is Read unless said otherwise.
 	Effect Effect
+	// Queue is whose workers answer it (default TaskQueue, opsworker's).
+	Queue string
+	// Pickup is how long it may wait for a worker (default: Total). It is set where
+	// nobody may be there, and the step is not worth waiting for.
+	Pickup time.Duration
 	// Timeout bounds one attempt (default 30 s).
 	Timeout time.Duration
 	// Total bounds all attempts together (default 10 × Timeout).
@@ -60,7 +66,8 @@ func (s Step[In, Out]) Start(ctx workflow.Context, in In) Future[Out] {
 func (s Step[In, Out]) options(in In) workflow.ActivityOptions {
 	timeout := or(s.Timeout, 30*time.Second)
 	o := workflow.ActivityOptions{
-		TaskQueue:              TaskQueue,
+		TaskQueue:              cmp.Or(s.Queue, TaskQueue),
+		ScheduleToStartTimeout: s.Pickup,
 		StartToCloseTimeout:    timeout,
 		ScheduleToCloseTimeout: or(s.Total, 10*timeout),
 		HeartbeatTimeout:       or(s.Heartbeat, 10*time.Second),

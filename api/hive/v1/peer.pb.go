@@ -1461,6 +1461,246 @@ func (*PeerGrantResponse) Descriptor() ([]byte, []int) {
 	return file_hive_v1_peer_proto_rawDescGZIP(), []int{24}
 }
 
+type PeerSnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the journal, behind which the snapshot stands.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Bytes of the log's records before and after.
+	Before uint64 `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
+	After  uint64 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
+	// False: there was nothing to trim.
+	Changed       bool `protobuf:"varint,4,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerSnapshotResponse) Reset() {
+	*x = PeerSnapshotResponse{}
+	mi := &file_hive_v1_peer_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerSnapshotResponse) ProtoMessage() {}
+
+func (x *PeerSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_peer_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*PeerSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_hive_v1_peer_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PeerSnapshotResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *PeerSnapshotResponse) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *PeerSnapshotResponse) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *PeerSnapshotResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+type PeerStandRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// None: nothing is changed.
+	Order         *PeerStandOrder `protobuf:"bytes,1,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerStandRequest) Reset() {
+	*x = PeerStandRequest{}
+	mi := &file_hive_v1_peer_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerStandRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerStandRequest) ProtoMessage() {}
+
+func (x *PeerStandRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_peer_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerStandRequest.ProtoReflect.Descriptor instead.
+func (*PeerStandRequest) Descriptor() ([]byte, []int) {
+	return file_hive_v1_peer_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PeerStandRequest) GetOrder() *PeerStandOrder {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+type PeerStandOrder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lock of the run that orders it: it grows, and an older one than the newest that came is refused.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// True: it takes no agents and no partitions, and what it has goes elsewhere. False: it takes its share.
+	Aside         bool `protobuf:"varint,2,opt,name=aside,proto3" json:"aside,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerStandOrder) Reset() {
+	*x = PeerStandOrder{}
+	mi := &file_hive_v1_peer_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerStandOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerStandOrder) ProtoMessage() {}
+
+func (x *PeerStandOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_peer_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerStandOrder.ProtoReflect.Descriptor instead.
+func (*PeerStandOrder) Descriptor() ([]byte, []int) {
+	return file_hive_v1_peer_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *PeerStandOrder) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *PeerStandOrder) GetAside() bool {
+	if x != nil {
+		return x.Aside
+	}
+	return false
+}
+
+type PeerStandResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Aside bool                   `protobuf:"varint,1,opt,name=aside,proto3" json:"aside,omitempty"`
+	// False: it stood so before.
+	Changed bool `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	// What it has now.
+	Agents        uint32 `protobuf:"varint,3,opt,name=agents,proto3" json:"agents,omitempty"`
+	Partitions    uint32 `protobuf:"varint,4,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerStandResponse) Reset() {
+	*x = PeerStandResponse{}
+	mi := &file_hive_v1_peer_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerStandResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerStandResponse) ProtoMessage() {}
+
+func (x *PeerStandResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hive_v1_peer_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerStandResponse.ProtoReflect.Descriptor instead.
+func (*PeerStandResponse) Descriptor() ([]byte, []int) {
+	return file_hive_v1_peer_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PeerStandResponse) GetAside() bool {
+	if x != nil {
+		return x.Aside
+	}
+	return false
+}
+
+func (x *PeerStandResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *PeerStandResponse) GetAgents() uint32 {
+	if x != nil {
+		return x.Agents
+	}
+	return 0
+}
+
+func (x *PeerStandResponse) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
 var File_hive_v1_peer_proto protoreflect.FileDescriptor
 
 const file_hive_v1_peer_proto_rawDesc = "" +
@@ -1550,7 +1790,24 @@ const file_hive_v1_peer_proto_rawDesc = "" +
 	"\tPeerGrant\x12\x12\n" +
 	"\x04seat\x18\x01 \x01(\x04R\x04seat\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\"\x13\n" +
-	"\x11PeerGrantResponse2\xfa\a\n" +
+	"\x11PeerGrantResponse\"z\n" +
+	"\x14PeerSnapshotResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\x12\x18\n" +
+	"\achanged\x18\x04 \x01(\bR\achanged\"A\n" +
+	"\x10PeerStandRequest\x12-\n" +
+	"\x05order\x18\x01 \x01(\v2\x17.hive.v1.PeerStandOrderR\x05order\"<\n" +
+	"\x0ePeerStandOrder\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x14\n" +
+	"\x05aside\x18\x02 \x01(\bR\x05aside\"{\n" +
+	"\x11PeerStandResponse\x12\x14\n" +
+	"\x05aside\x18\x01 \x01(\bR\x05aside\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\x12\x16\n" +
+	"\x06agents\x18\x03 \x01(\rR\x06agents\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x04 \x01(\rR\n" +
+	"partitions2\xfb\b\n" +
 	"\vPeerService\x12A\n" +
 	"\x06Submit\x12\x1a.hive.v1.PeerSubmitRequest\x1a\x1b.hive.v1.PeerSubmitResponse\x129\n" +
 	"\x03Get\x12\x18.hive.v1.PeerTaskRequest\x1a\x18.hive.v1.GetTaskResponse\x12;\n" +
@@ -1567,7 +1824,9 @@ const file_hive_v1_peer_proto_rawDesc = "" +
 	"\x04Seat\x12\x18.hive.v1.PeerSeatRequest\x1a\x19.hive.v1.PeerSeatResponse\x12A\n" +
 	"\x06Unseat\x12\x1a.hive.v1.PeerUnseatRequest\x1a\x1b.hive.v1.PeerUnseatResponse\x12>\n" +
 	"\x05Grant\x12\x19.hive.v1.PeerGrantRequest\x1a\x1a.hive.v1.PeerGrantResponse\x129\n" +
-	"\x06Detach\x12\x16.hive.v1.DetachRequest\x1a\x17.hive.v1.DetachResponseB-Z+github.com/leanvibe/hive/api/hive/v1;hivev1b\x06proto3"
+	"\x06Detach\x12\x16.hive.v1.DetachRequest\x1a\x17.hive.v1.DetachResponse\x12?\n" +
+	"\bSnapshot\x12\x14.hive.v1.PeerRequest\x1a\x1d.hive.v1.PeerSnapshotResponse\x12>\n" +
+	"\x05Stand\x12\x19.hive.v1.PeerStandRequest\x1a\x1a.hive.v1.PeerStandResponseB-Z+github.com/leanvibe/hive/api/hive/v1;hivev1b\x06proto3"
 
 var (
 	file_hive_v1_peer_proto_rawDescOnce sync.Once
@@ -1581,7 +1840,7 @@ func file_hive_v1_peer_proto_rawDescGZIP() []byte {
 	return file_hive_v1_peer_proto_rawDescData
 }
 
-var file_hive_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_hive_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_hive_v1_peer_proto_goTypes = []any{
 	(*PeerRequest)(nil),           // 0: hive.v1.PeerRequest
 	(*PeerDraft)(nil),             // 1: hive.v1.PeerDraft
@@ -1608,88 +1867,97 @@ var file_hive_v1_peer_proto_goTypes = []any{
 	(*PeerGrantRequest)(nil),      // 22: hive.v1.PeerGrantRequest
 	(*PeerGrant)(nil),             // 23: hive.v1.PeerGrant
 	(*PeerGrantResponse)(nil),     // 24: hive.v1.PeerGrantResponse
-	(*Draft)(nil),                 // 25: hive.v1.Draft
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
-	(TaskState)(0),                // 27: hive.v1.TaskState
-	(*HeartbeatRequest)(nil),      // 28: hive.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),     // 29: hive.v1.HeartbeatResponse
-	(*CompleteRequest)(nil),       // 30: hive.v1.CompleteRequest
-	(*CompleteResponse)(nil),      // 31: hive.v1.CompleteResponse
-	(*ReleaseRequest)(nil),        // 32: hive.v1.ReleaseRequest
-	(*Execution)(nil),             // 33: hive.v1.Execution
-	(*Assignment)(nil),            // 34: hive.v1.Assignment
-	(*AttachRequest)(nil),         // 35: hive.v1.AttachRequest
-	(*DetachRequest)(nil),         // 36: hive.v1.DetachRequest
-	(*GetTaskResponse)(nil),       // 37: hive.v1.GetTaskResponse
-	(*CancelResponse)(nil),        // 38: hive.v1.CancelResponse
-	(*ExplainResponse)(nil),       // 39: hive.v1.ExplainResponse
-	(*RedriveResponse)(nil),       // 40: hive.v1.RedriveResponse
-	(*ListTasksResponse)(nil),     // 41: hive.v1.ListTasksResponse
-	(*StatsResponse)(nil),         // 42: hive.v1.StatsResponse
-	(*ListAgentsResponse)(nil),    // 43: hive.v1.ListAgentsResponse
-	(*ReleaseResponse)(nil),       // 44: hive.v1.ReleaseResponse
-	(*DetachResponse)(nil),        // 45: hive.v1.DetachResponse
+	(*PeerSnapshotResponse)(nil),  // 25: hive.v1.PeerSnapshotResponse
+	(*PeerStandRequest)(nil),      // 26: hive.v1.PeerStandRequest
+	(*PeerStandOrder)(nil),        // 27: hive.v1.PeerStandOrder
+	(*PeerStandResponse)(nil),     // 28: hive.v1.PeerStandResponse
+	(*Draft)(nil),                 // 29: hive.v1.Draft
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(TaskState)(0),                // 31: hive.v1.TaskState
+	(*HeartbeatRequest)(nil),      // 32: hive.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),     // 33: hive.v1.HeartbeatResponse
+	(*CompleteRequest)(nil),       // 34: hive.v1.CompleteRequest
+	(*CompleteResponse)(nil),      // 35: hive.v1.CompleteResponse
+	(*ReleaseRequest)(nil),        // 36: hive.v1.ReleaseRequest
+	(*Execution)(nil),             // 37: hive.v1.Execution
+	(*Assignment)(nil),            // 38: hive.v1.Assignment
+	(*AttachRequest)(nil),         // 39: hive.v1.AttachRequest
+	(*DetachRequest)(nil),         // 40: hive.v1.DetachRequest
+	(*GetTaskResponse)(nil),       // 41: hive.v1.GetTaskResponse
+	(*CancelResponse)(nil),        // 42: hive.v1.CancelResponse
+	(*ExplainResponse)(nil),       // 43: hive.v1.ExplainResponse
+	(*RedriveResponse)(nil),       // 44: hive.v1.RedriveResponse
+	(*ListTasksResponse)(nil),     // 45: hive.v1.ListTasksResponse
+	(*StatsResponse)(nil),         // 46: hive.v1.StatsResponse
+	(*ListAgentsResponse)(nil),    // 47: hive.v1.ListAgentsResponse
+	(*ReleaseResponse)(nil),       // 48: hive.v1.ReleaseResponse
+	(*DetachResponse)(nil),        // 49: hive.v1.DetachResponse
 }
 var file_hive_v1_peer_proto_depIdxs = []int32{
-	25, // 0: hive.v1.PeerDraft.draft:type_name -> hive.v1.Draft
+	29, // 0: hive.v1.PeerDraft.draft:type_name -> hive.v1.Draft
 	1,  // 1: hive.v1.PeerSubmitRequest.drafts:type_name -> hive.v1.PeerDraft
 	4,  // 2: hive.v1.PeerSubmitResponse.outcomes:type_name -> hive.v1.PeerSubmitted
 	5,  // 3: hive.v1.PeerSubmitted.refused:type_name -> hive.v1.PeerRefusal
-	26, // 4: hive.v1.PeerRefusal.retry_after:type_name -> google.protobuf.Duration
-	26, // 5: hive.v1.PeerTaskRequest.wait:type_name -> google.protobuf.Duration
-	27, // 6: hive.v1.PeerListRequest.state:type_name -> hive.v1.TaskState
-	28, // 7: hive.v1.PeerHeartbeatRequest.beats:type_name -> hive.v1.HeartbeatRequest
-	29, // 8: hive.v1.PeerHeartbeatResponse.answers:type_name -> hive.v1.HeartbeatResponse
-	30, // 9: hive.v1.PeerReportRequest.reports:type_name -> hive.v1.CompleteRequest
-	31, // 10: hive.v1.PeerReportResponse.verdicts:type_name -> hive.v1.CompleteResponse
-	32, // 11: hive.v1.PeerReleaseRequest.release:type_name -> hive.v1.ReleaseRequest
+	30, // 4: hive.v1.PeerRefusal.retry_after:type_name -> google.protobuf.Duration
+	30, // 5: hive.v1.PeerTaskRequest.wait:type_name -> google.protobuf.Duration
+	31, // 6: hive.v1.PeerListRequest.state:type_name -> hive.v1.TaskState
+	32, // 7: hive.v1.PeerHeartbeatRequest.beats:type_name -> hive.v1.HeartbeatRequest
+	33, // 8: hive.v1.PeerHeartbeatResponse.answers:type_name -> hive.v1.HeartbeatResponse
+	34, // 9: hive.v1.PeerReportRequest.reports:type_name -> hive.v1.CompleteRequest
+	35, // 10: hive.v1.PeerReportResponse.verdicts:type_name -> hive.v1.CompleteResponse
+	36, // 11: hive.v1.PeerReleaseRequest.release:type_name -> hive.v1.ReleaseRequest
 	14, // 12: hive.v1.PeerEvents.events:type_name -> hive.v1.PeerEvent
 	15, // 13: hive.v1.PeerEvent.seated:type_name -> hive.v1.PeerLost
 	16, // 14: hive.v1.PeerEvent.assigned:type_name -> hive.v1.PeerAssignments
-	33, // 15: hive.v1.PeerEvent.ended:type_name -> hive.v1.Execution
-	33, // 16: hive.v1.PeerLost.lost:type_name -> hive.v1.Execution
-	34, // 17: hive.v1.PeerAssignments.assignments:type_name -> hive.v1.Assignment
-	35, // 18: hive.v1.PeerSeating.agent:type_name -> hive.v1.AttachRequest
+	37, // 15: hive.v1.PeerEvent.ended:type_name -> hive.v1.Execution
+	37, // 16: hive.v1.PeerLost.lost:type_name -> hive.v1.Execution
+	38, // 17: hive.v1.PeerAssignments.assignments:type_name -> hive.v1.Assignment
+	39, // 18: hive.v1.PeerSeating.agent:type_name -> hive.v1.AttachRequest
 	17, // 19: hive.v1.PeerSeatRequest.seatings:type_name -> hive.v1.PeerSeating
 	5,  // 20: hive.v1.PeerSeatResponse.refused:type_name -> hive.v1.PeerRefusal
 	23, // 21: hive.v1.PeerGrantRequest.grants:type_name -> hive.v1.PeerGrant
-	2,  // 22: hive.v1.PeerService.Submit:input_type -> hive.v1.PeerSubmitRequest
-	6,  // 23: hive.v1.PeerService.Get:input_type -> hive.v1.PeerTaskRequest
-	6,  // 24: hive.v1.PeerService.Cancel:input_type -> hive.v1.PeerTaskRequest
-	6,  // 25: hive.v1.PeerService.Explain:input_type -> hive.v1.PeerTaskRequest
-	6,  // 26: hive.v1.PeerService.Redrive:input_type -> hive.v1.PeerTaskRequest
-	7,  // 27: hive.v1.PeerService.List:input_type -> hive.v1.PeerListRequest
-	0,  // 28: hive.v1.PeerService.Stats:input_type -> hive.v1.PeerRequest
-	0,  // 29: hive.v1.PeerService.Agents:input_type -> hive.v1.PeerRequest
-	8,  // 30: hive.v1.PeerService.Heartbeat:input_type -> hive.v1.PeerHeartbeatRequest
-	10, // 31: hive.v1.PeerService.Report:input_type -> hive.v1.PeerReportRequest
-	12, // 32: hive.v1.PeerService.Release:input_type -> hive.v1.PeerReleaseRequest
-	0,  // 33: hive.v1.PeerService.Watch:input_type -> hive.v1.PeerRequest
-	18, // 34: hive.v1.PeerService.Seat:input_type -> hive.v1.PeerSeatRequest
-	20, // 35: hive.v1.PeerService.Unseat:input_type -> hive.v1.PeerUnseatRequest
-	22, // 36: hive.v1.PeerService.Grant:input_type -> hive.v1.PeerGrantRequest
-	36, // 37: hive.v1.PeerService.Detach:input_type -> hive.v1.DetachRequest
-	3,  // 38: hive.v1.PeerService.Submit:output_type -> hive.v1.PeerSubmitResponse
-	37, // 39: hive.v1.PeerService.Get:output_type -> hive.v1.GetTaskResponse
-	38, // 40: hive.v1.PeerService.Cancel:output_type -> hive.v1.CancelResponse
-	39, // 41: hive.v1.PeerService.Explain:output_type -> hive.v1.ExplainResponse
-	40, // 42: hive.v1.PeerService.Redrive:output_type -> hive.v1.RedriveResponse
-	41, // 43: hive.v1.PeerService.List:output_type -> hive.v1.ListTasksResponse
-	42, // 44: hive.v1.PeerService.Stats:output_type -> hive.v1.StatsResponse
-	43, // 45: hive.v1.PeerService.Agents:output_type -> hive.v1.ListAgentsResponse
-	9,  // 46: hive.v1.PeerService.Heartbeat:output_type -> hive.v1.PeerHeartbeatResponse
-	11, // 47: hive.v1.PeerService.Report:output_type -> hive.v1.PeerReportResponse
-	44, // 48: hive.v1.PeerService.Release:output_type -> hive.v1.ReleaseResponse
-	13, // 49: hive.v1.PeerService.Watch:output_type -> hive.v1.PeerEvents
-	19, // 50: hive.v1.PeerService.Seat:output_type -> hive.v1.PeerSeatResponse
-	21, // 51: hive.v1.PeerService.Unseat:output_type -> hive.v1.PeerUnseatResponse
-	24, // 52: hive.v1.PeerService.Grant:output_type -> hive.v1.PeerGrantResponse
-	45, // 53: hive.v1.PeerService.Detach:output_type -> hive.v1.DetachResponse
-	38, // [38:54] is the sub-list for method output_type
-	22, // [22:38] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	27, // 22: hive.v1.PeerStandRequest.order:type_name -> hive.v1.PeerStandOrder
+	2,  // 23: hive.v1.PeerService.Submit:input_type -> hive.v1.PeerSubmitRequest
+	6,  // 24: hive.v1.PeerService.Get:input_type -> hive.v1.PeerTaskRequest
+	6,  // 25: hive.v1.PeerService.Cancel:input_type -> hive.v1.PeerTaskRequest
+	6,  // 26: hive.v1.PeerService.Explain:input_type -> hive.v1.PeerTaskRequest
+	6,  // 27: hive.v1.PeerService.Redrive:input_type -> hive.v1.PeerTaskRequest
+	7,  // 28: hive.v1.PeerService.List:input_type -> hive.v1.PeerListRequest
+	0,  // 29: hive.v1.PeerService.Stats:input_type -> hive.v1.PeerRequest
+	0,  // 30: hive.v1.PeerService.Agents:input_type -> hive.v1.PeerRequest
+	8,  // 31: hive.v1.PeerService.Heartbeat:input_type -> hive.v1.PeerHeartbeatRequest
+	10, // 32: hive.v1.PeerService.Report:input_type -> hive.v1.PeerReportRequest
+	12, // 33: hive.v1.PeerService.Release:input_type -> hive.v1.PeerReleaseRequest
+	0,  // 34: hive.v1.PeerService.Watch:input_type -> hive.v1.PeerRequest
+	18, // 35: hive.v1.PeerService.Seat:input_type -> hive.v1.PeerSeatRequest
+	20, // 36: hive.v1.PeerService.Unseat:input_type -> hive.v1.PeerUnseatRequest
+	22, // 37: hive.v1.PeerService.Grant:input_type -> hive.v1.PeerGrantRequest
+	40, // 38: hive.v1.PeerService.Detach:input_type -> hive.v1.DetachRequest
+	0,  // 39: hive.v1.PeerService.Snapshot:input_type -> hive.v1.PeerRequest
+	26, // 40: hive.v1.PeerService.Stand:input_type -> hive.v1.PeerStandRequest
+	3,  // 41: hive.v1.PeerService.Submit:output_type -> hive.v1.PeerSubmitResponse
+	41, // 42: hive.v1.PeerService.Get:output_type -> hive.v1.GetTaskResponse
+	42, // 43: hive.v1.PeerService.Cancel:output_type -> hive.v1.CancelResponse
+	43, // 44: hive.v1.PeerService.Explain:output_type -> hive.v1.ExplainResponse
+	44, // 45: hive.v1.PeerService.Redrive:output_type -> hive.v1.RedriveResponse
+	45, // 46: hive.v1.PeerService.List:output_type -> hive.v1.ListTasksResponse
+	46, // 47: hive.v1.PeerService.Stats:output_type -> hive.v1.StatsResponse
+	47, // 48: hive.v1.PeerService.Agents:output_type -> hive.v1.ListAgentsResponse
+	9,  // 49: hive.v1.PeerService.Heartbeat:output_type -> hive.v1.PeerHeartbeatResponse
+	11, // 50: hive.v1.PeerService.Report:output_type -> hive.v1.PeerReportResponse
+	48, // 51: hive.v1.PeerService.Release:output_type -> hive.v1.ReleaseResponse
+	13, // 52: hive.v1.PeerService.Watch:output_type -> hive.v1.PeerEvents
+	19, // 53: hive.v1.PeerService.Seat:output_type -> hive.v1.PeerSeatResponse
+	21, // 54: hive.v1.PeerService.Unseat:output_type -> hive.v1.PeerUnseatResponse
+	24, // 55: hive.v1.PeerService.Grant:output_type -> hive.v1.PeerGrantResponse
+	49, // 56: hive.v1.PeerService.Detach:output_type -> hive.v1.DetachResponse
+	25, // 57: hive.v1.PeerService.Snapshot:output_type -> hive.v1.PeerSnapshotResponse
+	28, // 58: hive.v1.PeerService.Stand:output_type -> hive.v1.PeerStandResponse
+	41, // [41:59] is the sub-list for method output_type
+	23, // [23:41] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_hive_v1_peer_proto_init() }
@@ -1713,7 +1981,7 @@ func file_hive_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hive_v1_peer_proto_rawDesc), len(file_hive_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -377,12 +377,19 @@ func (h *Home) Attached() int {
 	return len(h.guests)
 }
 
-// Close takes no agents any more, and says Draining to those that are here.
+// Close takes no agents until Open, and says Draining to those that are here.
 func (h *Home) Close() {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
 	h.Dismiss()
+}
+
+// Open takes agents again.
+func (h *Home) Open() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = false
 }
 
 // Dismiss says Draining to every agent that is here: this replica has lost its place, and

@@ -15,6 +15,7 @@ type batch struct {
 	// begins: a snapshot is taken of the state after it. chunk is the next part of the one
 	// that is being taken, written behind the append, and last its last.
 	begins bool
+	seq    uint64
 	chunk  []byte
 	last   bool
 	lost   []loss
@@ -40,18 +41,18 @@ func (p *Partition) flush() {
 	p.spare, p.waiting = nil, nil
 	p.appended += len(b.changes.w.buf)
 	if b.begins {
-		p.appended = 0
-		p.state.picture(chunkTasks)
+		p.beginSnapshot()
 	}
 	p.flight = b
 	p.flying.Store(time.Now().UnixMicro())
 	p.batches <- b
 }
 
-// pictureDue tells whether a snapshot is to be taken.
+// pictureDue tells whether a snapshot is to be taken. It waits until the log has grown as large
+// as the last one was, or all that is written would mostly be snapshots.
 func (p *Partition) pictureDue() bool {
-	grown := p.appended + len(p.state.changes.w.buf)
-	return p.state.picturing == nil && grown >= max(p.opts.SnapshotBytes, p.pictured)
+	grown := p.grown()
+	return p.taking == nil && (p.asked != nil || grown >= max(p.opts.SnapshotBytes, p.pictured))
 }
 
 // append is the goroutine that makes batches durable, one after the other, and tells what
@@ -76,6 +77,7 @@ func (p *Partition) append(ctx context.Context) {
 		if b.err == nil && b.begins {
 			snapshot, b.err = p.log.NewSnapshot(seq)
 		}
+		b.seq = seq
 		p.settle(b)
 	}
 }
@@ -152,10 +154,13 @@ func (p *Partition) landed(b *batch) error {
 	}
 	b.changes.reset()
 	p.spare = b.changes
+	if b.begins {
+		p.taking.Sequence = b.seq
+	}
 	p.taken += len(b.chunk)
 	p.state.written(b.chunk)
 	if b.last {
-		p.pictured, p.taken = p.taken, 0
+		p.endSnapshot()
 	}
 	for _, l := range b.lost {
 		if err := p.state.undo(time.Now().UnixMicro(), l.Execution, l.why); err != nil {

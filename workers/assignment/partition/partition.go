@@ -52,10 +52,12 @@ type Partition struct {
 	pictured int  // and of the last one
 	overdue  bool // the last tick has left something
 	leaving  bool // ctx of Run has ended
-	seeking  bool
-	seekNot  time.Time // before
-	broken   error     // of a call that a caller served
-	closed   bool      // nobody is served: before Run, and once it has ended
+	// taking is the snapshot that is being taken, asked the one that was asked for behind it.
+	taking, asked *Compaction
+	seeking       bool
+	seekNot       time.Time // before
+	broken        error     // of a call that a caller served
+	closed        bool      // nobody is served: before Run, and once it has ended
 
 	backlog atomic.Int64 // finished tasks that wait for the archive, as of the last tick
 	flying  atomic.Int64 // since when the batch under way is, Unix µs; 0: none is

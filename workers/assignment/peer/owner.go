@@ -20,6 +20,8 @@ const (
 	// askMost bounds one question to another replica. It is below the router's patience:
 	// a replica that has stopped in the middle of an answer must not use it up.
 	askMost = 3 * time.Second
+	// snapshotMost is what a snapshot may take beyond that: together the router's patience.
+	snapshotMost = 5 * time.Second
 	// watchFirst bounds the wait for a desk's first frame.
 	watchFirst = 3 * time.Second
 	// sendMost bounds one message between replicas, in bytes: a batch of the largest tasks.
@@ -216,6 +218,12 @@ func (o *owner) Release(ctx context.Context, agent string, list []partition.Exec
 		Partition: o.n, Release: &hivev1.ReleaseRequest{AgentId: agent, Executions: wire.ExecutionsToProto(list)},
 	})
 	return int(r.GetReleased()), err
+}
+
+// Snapshot writes the partition's snapshot now and trims its log.
+func (o *owner) Snapshot(ctx context.Context) (out partition.Compaction, changed bool, err error) {
+	r, err := ask(ctx, snapshotMost, o.rpc.Snapshot, &hivev1.PeerRequest{Partition: o.n})
+	return partition.Compaction{Sequence: r.GetSequence(), Before: int(r.GetBefore()), After: int(r.GetAfter())}, r.GetChanged(), err
 }
 
 // Detach ends the stream of an agent whose home that replica is.

@@ -23,6 +23,9 @@ type Server struct {
 	Local func(n int) *partition.Partition
 	// Leave ends the stream of an agent that is attached here, if session is its stream's.
 	Leave func(ctx context.Context, agent, session string) error
+	// Stand takes an order of whether this replica takes agents and partitions, or where
+	// there is none only looks, and answers how it stands.
+	Standing func(order *Order) (Standing, error)
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -155,6 +158,16 @@ func (s *Server) Stats(ctx context.Context, r *connect.Request[hivev1.PeerReques
 		out.Queues[i] = wire.StatsToProto(&queues[i])
 	}
 	return answer(out, err)
+}
+
+// Snapshot writes a partition's snapshot now and trims its log.
+func (s *Server) Snapshot(ctx context.Context, r *connect.Request[hivev1.PeerRequest]) (*connect.Response[hivev1.PeerSnapshotResponse], error) {
+	p, err := s.local(r.Msg.GetPartition())
+	if err != nil {
+		return nil, err
+	}
+	done, changed, err := p.Snapshot(ctx)
+	return answer(&hivev1.PeerSnapshotResponse{Sequence: done.Sequence, Before: uint64(done.Before), After: uint64(done.After), Changed: changed}, err)
 }
 
 // Agents answers who is attached or holds something.

@@ -54,6 +54,7 @@ type Keeper struct {
 	waits   time.Time // nothing is moved before: others may not have said yet that they live
 	failed  time.Time // when it was last told that Redis does not answer
 	leaving bool
+	aside   bool // it lives, and takes no partition
 	changed chan struct{}
 }
 
@@ -78,7 +79,7 @@ func (k *Keeper) Run(ctx context.Context, url string) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		pause := time.NewTimer(k.round(lives, member{k.opts.Address, url}))
+		pause := time.NewTimer(k.round(lives, member{address: k.opts.Address, url: url}))
 		select {
 		case <-ctx.Done():
 		case <-pause.C:
@@ -170,11 +171,7 @@ func (k *Keeper) round(ctx context.Context, self member) time.Duration {
 	if k.leaving {
 		return every
 	}
-	names := make([]string, 0, len(alive))
-	for name := range alive {
-		names = append(names, name)
-	}
-	for n, name := range Plan(names, k.holders) {
+	for n, name := range Plan(takers(alive), k.holders) {
 		t := k.owned[n]
 		switch {
 		case name == k.opts.Name && t == nil:
@@ -195,9 +192,12 @@ func (k *Keeper) beat(ctx context.Context, self member) (map[string]member, erro
 	ctx, cancel := context.WithTimeout(ctx, k.opts.Term/2)
 	defer cancel()
 	term := k.opts.Term
-	if k.isLeaving() {
+	k.mu.Lock()
+	if k.leaving {
 		term = 0
 	}
+	self.aside = k.aside
+	k.mu.Unlock()
 	return beat(ctx, k.opts.Client, k.opts.Name, self, term)
 }
 

@@ -22,6 +22,8 @@ type Owner interface {
 	Heartbeat(ctx context.Context, list []partition.Beat) ([][]partition.Execution, error)
 	Report(ctx context.Context, reports []partition.Report) ([]partition.Verdict, error)
 	Release(ctx context.Context, agent string, list []partition.Execution) (int, error)
+	// Snapshot writes the partition's snapshot now and trims its log.
+	Snapshot(ctx context.Context) (out partition.Compaction, changed bool, err error)
 	// Desk opens the place where one replica seats its agents.
 	Desk(ctx context.Context) (Desk, error)
 }

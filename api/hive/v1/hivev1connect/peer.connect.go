@@ -68,6 +68,10 @@ const (
 	PeerServiceGrantProcedure = "/hive.v1.PeerService/Grant"
 	// PeerServiceDetachProcedure is the fully-qualified name of the PeerService's Detach RPC.
 	PeerServiceDetachProcedure = "/hive.v1.PeerService/Detach"
+	// PeerServiceSnapshotProcedure is the fully-qualified name of the PeerService's Snapshot RPC.
+	PeerServiceSnapshotProcedure = "/hive.v1.PeerService/Snapshot"
+	// PeerServiceStandProcedure is the fully-qualified name of the PeerService's Stand RPC.
+	PeerServiceStandProcedure = "/hive.v1.PeerService/Stand"
 )
 
 // PeerServiceClient is a client for the hive.v1.PeerService service.
@@ -92,6 +96,10 @@ type PeerServiceClient interface {
 	Grant(context.Context, *connect.Request[v1.PeerGrantRequest]) (*connect.Response[v1.PeerGrantResponse], error)
 	// Detach ends the stream of an agent whose home this replica is.
 	Detach(context.Context, *connect.Request[v1.DetachRequest]) (*connect.Response[v1.DetachResponse], error)
+	// Snapshot writes a partition's snapshot now and trims its log.
+	Snapshot(context.Context, *connect.Request[v1.PeerRequest]) (*connect.Response[v1.PeerSnapshotResponse], error)
+	// Stand answers whether this replica takes agents and partitions, after an order if there is one.
+	Stand(context.Context, *connect.Request[v1.PeerStandRequest]) (*connect.Response[v1.PeerStandResponse], error)
 }
 
 // NewPeerServiceClient constructs a client for the hive.v1.PeerService service. By default, it uses
@@ -201,6 +209,18 @@ func NewPeerServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(peerServiceMethods.ByName("Detach")),
 			connect.WithClientOptions(opts...),
 		),
+		snapshot: connect.NewClient[v1.PeerRequest, v1.PeerSnapshotResponse](
+			httpClient,
+			baseURL+PeerServiceSnapshotProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("Snapshot")),
+			connect.WithClientOptions(opts...),
+		),
+		stand: connect.NewClient[v1.PeerStandRequest, v1.PeerStandResponse](
+			httpClient,
+			baseURL+PeerServiceStandProcedure,
+			connect.WithSchema(peerServiceMethods.ByName("Stand")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -222,6 +242,8 @@ type peerServiceClient struct {
 	unseat    *connect.Client[v1.PeerUnseatRequest, v1.PeerUnseatResponse]
 	grant     *connect.Client[v1.PeerGrantRequest, v1.PeerGrantResponse]
 	detach    *connect.Client[v1.DetachRequest, v1.DetachResponse]
+	snapshot  *connect.Client[v1.PeerRequest, v1.PeerSnapshotResponse]
+	stand     *connect.Client[v1.PeerStandRequest, v1.PeerStandResponse]
 }
 
 // Submit calls hive.v1.PeerService.Submit.
@@ -304,6 +326,16 @@ func (c *peerServiceClient) Detach(ctx context.Context, req *connect.Request[v1.
 	return c.detach.CallUnary(ctx, req)
 }
 
+// Snapshot calls hive.v1.PeerService.Snapshot.
+func (c *peerServiceClient) Snapshot(ctx context.Context, req *connect.Request[v1.PeerRequest]) (*connect.Response[v1.PeerSnapshotResponse], error) {
+	return c.snapshot.CallUnary(ctx, req)
+}
+
+// Stand calls hive.v1.PeerService.Stand.
+func (c *peerServiceClient) Stand(ctx context.Context, req *connect.Request[v1.PeerStandRequest]) (*connect.Response[v1.PeerStandResponse], error) {
+	return c.stand.CallUnary(ctx, req)
+}
+
 // PeerServiceHandler is an implementation of the hive.v1.PeerService service.
 type PeerServiceHandler interface {
 	Submit(context.Context, *connect.Request[v1.PeerSubmitRequest]) (*connect.Response[v1.PeerSubmitResponse], error)
@@ -326,6 +358,10 @@ type PeerServiceHandler interface {
 	Grant(context.Context, *connect.Request[v1.PeerGrantRequest]) (*connect.Response[v1.PeerGrantResponse], error)
 	// Detach ends the stream of an agent whose home this replica is.
 	Detach(context.Context, *connect.Request[v1.DetachRequest]) (*connect.Response[v1.DetachResponse], error)
+	// Snapshot writes a partition's snapshot now and trims its log.
+	Snapshot(context.Context, *connect.Request[v1.PeerRequest]) (*connect.Response[v1.PeerSnapshotResponse], error)
+	// Stand answers whether this replica takes agents and partitions, after an order if there is one.
+	Stand(context.Context, *connect.Request[v1.PeerStandRequest]) (*connect.Response[v1.PeerStandResponse], error)
 }
 
 // NewPeerServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -431,6 +467,18 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(peerServiceMethods.ByName("Detach")),
 		connect.WithHandlerOptions(opts...),
 	)
+	peerServiceSnapshotHandler := connect.NewUnaryHandler(
+		PeerServiceSnapshotProcedure,
+		svc.Snapshot,
+		connect.WithSchema(peerServiceMethods.ByName("Snapshot")),
+		connect.WithHandlerOptions(opts...),
+	)
+	peerServiceStandHandler := connect.NewUnaryHandler(
+		PeerServiceStandProcedure,
+		svc.Stand,
+		connect.WithSchema(peerServiceMethods.ByName("Stand")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/hive.v1.PeerService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case PeerServiceSubmitProcedure:
@@ -465,6 +513,10 @@ func NewPeerServiceHandler(svc PeerServiceHandler, opts ...connect.HandlerOption
 			peerServiceGrantHandler.ServeHTTP(w, r)
 		case PeerServiceDetachProcedure:
 			peerServiceDetachHandler.ServeHTTP(w, r)
+		case PeerServiceSnapshotProcedure:
+			peerServiceSnapshotHandler.ServeHTTP(w, r)
+		case PeerServiceStandProcedure:
+			peerServiceStandHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -536,4 +588,12 @@ func (UnimplementedPeerServiceHandler) Grant(context.Context, *connect.Request[v
 
 func (UnimplementedPeerServiceHandler) Detach(context.Context, *connect.Request[v1.DetachRequest]) (*connect.Response[v1.DetachResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.PeerService.Detach is not implemented"))
+}
+
+func (UnimplementedPeerServiceHandler) Snapshot(context.Context, *connect.Request[v1.PeerRequest]) (*connect.Response[v1.PeerSnapshotResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.PeerService.Snapshot is not implemented"))
+}
+
+func (UnimplementedPeerServiceHandler) Stand(context.Context, *connect.Request[v1.PeerStandRequest]) (*connect.Response[v1.PeerStandResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("hive.v1.PeerService.Stand is not implemented"))
 }
