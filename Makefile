@@ -47,7 +47,7 @@ engine: ## Have a container engine: use the one that answers, else install and s
 	@if [ -x deploy/setup/engine.sh ]; then deploy/setup/engine.sh; fi
 
 .PHONY: test
-test: engine servers build vet lint workflowcheck unit modules stack unsteady ## Everything continuous integration runs (at most 30 minutes on two cores, caches empty)
+test: engine servers build vet lint workflowcheck unit modules control stack unsteady ## Everything continuous integration runs (at most 30 minutes on two cores, caches empty)
 
 .PHONY: servers
 servers: ## Install PostgreSQL, Redis and nginx for the tests that start them (not as services)
@@ -74,6 +74,12 @@ modules: $(GOTESTSUM) ## Build, vet and test the modules of their own (deploy/te
 	  (cd $$module && go build ./... && go vet ./... && \
 	    $(TEST) --rerun-fails-report=$(UNSTEADY)/$${module//\//-}.txt --packages=./... -- -count=1); \
 	done
+
+.PHONY: control
+control: servers ## The orchestrator's control steps from a real Temporal
+	@mkdir -p $(BIN)
+	cd deploy/temporal && go build -o $(BIN)/hive-temporal .
+	HIVE_TEMPORAL_BINARY=$(BIN)/hive-temporal go test -count=1 -run TestControl_Temporal ./workers/assignment
 
 .PHONY: unsteady
 unsteady: ## Name the tests that passed only when they were run again

@@ -20,6 +20,9 @@ import (
 	"github.com/leanvibe/hive/workflows/runbook"
 )
 
+// askPause is the pause between two looks at a condition.
+const askPause = 20 * time.Millisecond
+
 // fenceOf is the lock of the test's nth run: later ones are greater.
 func fenceOf(n int) runbook.Fence {
 	return runbook.Fence{Resource: "service:universal-orchestrator", Token: fmt.Sprintf("%08d", n)}
@@ -39,6 +42,12 @@ func (r *replica) readiness(t *testing.T) int {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	return resp.StatusCode
+}
+
+// knows waits until a replica has heard of so many, itself among them.
+func (r *replica) knows(t *testing.T, replicas int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return len(r.service.keeper.Replicas()) == replicas }, patience, askPause)
 }
 
 // load submits one task after the other until it is stopped, and then sees each of them
@@ -100,6 +109,7 @@ func TestControl_DrainAndResumeUnderLoad(t *testing.T) {
 	var lb balancer
 	lb.set(one, two, three)
 	c := client.New("http://proxy", &http.Client{Transport: &lb})
+	one.knows(t, 3)
 	level, err := one.hand().Rebalance(t.Context(), runbook.RebalanceInput{Fence: fenceOf(1), Deadline: runbook.ControlMost})
 	require.NoError(t, err)
 	require.True(t, level.Met)
@@ -149,9 +159,6 @@ func TestControl_DrainAndResumeUnderLoad(t *testing.T) {
 	l.end(t)
 }
 
-// askPause is the pause between two looks at a condition.
-const askPause = 20 * time.Millisecond
-
 // owns tells whether a replica of that instance owns a partition.
 func owns(owners []string, instance string) bool {
 	return slices.ContainsFunc(owners, func(name string) bool { return strings.HasPrefix(name, instance+"#") })
@@ -161,7 +168,7 @@ func owns(owners []string, instance string) bool {
 func TestControl_Refusals(t *testing.T) {
 	w := newWorld(t, away)
 	one, two := w.start("one").ready(t), w.start("two").ready(t)
-	require.Eventually(t, func() bool { return len(one.service.keeper.Replicas()) == 2 }, patience, askPause)
+	one.knows(t, 2)
 	_, err := one.hand().Drain(t.Context(), orders(1, "three"))
 	require.Equal(t, runbook.Missing, runbook.KindOf(err), "%v", err)
 	require.ErrorContains(t, err, two.service.name)
@@ -181,6 +188,7 @@ func TestControl_Refusals(t *testing.T) {
 func TestControl_Snapshot(t *testing.T) {
 	w := newWorld(t, away)
 	one, two := w.start("one").ready(t), w.start("two").ready(t)
+	one.knows(t, 2)
 	_, err := one.hand().Rebalance(t.Context(), runbook.RebalanceInput{Fence: fenceOf(1), Deadline: runbook.ControlMost})
 	require.NoError(t, err)
 	c := client.New(one.url, nil)
@@ -233,7 +241,7 @@ func TestControl_Rebalance(t *testing.T) {
 	w := newWorld(t, away)
 	one := w.start("one").ready(t)
 	w.start("two").ready(t)
-	require.Eventually(t, func() bool { return len(one.service.keeper.Replicas()) == 2 }, patience, askPause)
+	one.knows(t, 2)
 	got, err := one.hand().Rebalance(t.Context(), runbook.RebalanceInput{Fence: fenceOf(1), Deadline: runbook.ControlMost})
 	require.NoError(t, err)
 	require.True(t, got.Met)

@@ -12,6 +12,9 @@ import (
 // find answers the replica that an input means: by its whole name, its instance, or the
 // host of its address, with its port or without.
 func find(all []placement.Replica, means string) (placement.Replica, error) {
+	if len(all) == 0 {
+		return placement.Replica{}, runbook.Fail(runbook.Busy, "replica %q: Redis has not said yet who lives", means)
+	}
 	var found []placement.Replica
 	for _, r := range all {
 		instance, _, _ := strings.Cut(r.Name, "#")
@@ -31,9 +34,6 @@ func find(all []placement.Replica, means string) (placement.Replica, error) {
 }
 
 func names(list []placement.Replica) string {
-	if len(list) == 0 {
-		return "none"
-	}
 	out := make([]string, len(list))
 	for i, r := range list {
 		out[i] = r.Name + " at " + r.Address

@@ -63,16 +63,14 @@ type Worker struct {
 	log      *slog.Logger
 	meters   *meters
 
-	mu     sync.Mutex
-	client client.Client // nil: nothing polls
-	said   string
-	told   bool // that it is connected, the first time
+	mu   sync.Mutex
+	seen error // of the server, at the last look; nil: it answers
 }
 
 // NewWorker prepares a worker of a replica of that name; Run runs it.
 func NewWorker(c Config, fleet Fleet, instance string, reg prometheus.Registerer, log *slog.Logger) *Worker {
 	return &Worker{
-		config: c, hand: Hand{fleet}, log: log, meters: newMeters(reg),
+		config: c, hand: Hand{fleet}, log: log, meters: newMeters(reg), seen: errors.New("not connected to " + c.Temporal),
 		// Temporal's record names who acts by type and name.
 		identity: "universal-orchestrator:" + instance,
 	}
@@ -125,19 +123,20 @@ func (w *Worker) poll(ctx context.Context) bool {
 		w.see(ctx, err)
 		return false
 	}
-	w.set(c)
-	w.watch(ctx, over)
-	w.set(nil)
+	w.watch(ctx, c, over)
 	polls.Stop()
 	return true
 }
 
 // watch looks whether the server is there until ctx or the worker ends.
-func (w *Worker) watch(ctx context.Context, over <-chan error) {
+func (w *Worker) watch(ctx context.Context, c client.Client, over <-chan error) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
-		w.see(ctx, w.Connected(ctx))
+		limited, cancel := context.WithTimeout(ctx, dialMost)
+		_, err := c.CheckHealth(limited, &client.CheckHealthRequest{})
+		cancel()
+		w.see(ctx, err)
 		select {
 		case <-ctx.Done():
 			return
@@ -154,37 +153,23 @@ func (w *Worker) see(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
 	w.meters.connected(err == nil)
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case err != nil && text != w.said:
-		w.log.Warn("Temporal does not answer: control steps wait, everything else goes on", "temporal", w.config.Temporal, "error", err)
-	case err == nil && (w.said != "" || !w.told):
-		w.log.Info("control steps are answered", "temporal", w.config.Temporal, "namespace", w.config.Namespace, "queue", runbook.ControlAssignment)
-		w.told = true
-	}
-	w.said = text
-}
-
-func (w *Worker) set(c client.Client) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.client = c
-}
-
-// Connected is the check that steps are polled for and their server answers.
-func (w *Worker) Connected(ctx context.Context) error {
-	w.mu.Lock()
-	c := w.client
+	before := w.seen
+	w.seen = err
 	w.mu.Unlock()
-	if c == nil {
-		return errors.New("not connected to " + w.config.Temporal)
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		w.log.Warn("Temporal does not answer: control steps wait, everything else goes on", "temporal", w.config.Temporal, "error", err)
+	case err == nil && before != nil:
+		w.log.Info("control steps are answered", "temporal", w.config.Temporal, "namespace", w.config.Namespace, "queue", runbook.ControlAssignment)
 	}
-	_, err := c.CheckHealth(ctx, &client.CheckHealthRequest{})
-	return err
+}
+
+// Connected is the check that steps are polled for and their server answers, as of the last
+// look: nobody who asks for this replica's health waits for Temporal.
+func (w *Worker) Connected(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen
 }
