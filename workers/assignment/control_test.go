@@ -136,6 +136,12 @@ func TestControl_DrainAndResumeUnderLoad(t *testing.T) {
 		}, patience, askPause)
 	}
 
+	store := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{redistest.Addr(t)}})
+	defer store.Close()
+	old, err := store.HKeys(t.Context(), "{replicas}:addresses").Result()
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{one.service.name, three.service.name}, old, "whom a replica of an older version plans for")
+
 	// Calls are still served there, and a repeat, at another replica, finds it done.
 	_, err = client.New(two.url, nil).Stats(t.Context(), "")
 	require.NoError(t, err)
