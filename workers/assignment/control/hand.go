@@ -78,8 +78,8 @@ func (h Hand) level() bool {
 	return slices.Equal(now, planned) && !slices.Contains(now, "")
 }
 
-// Snapshot answers runbook.SnapshotPartitions: one after the other, because each holds its
-// partition up for as long as it is written.
+// Snapshot answers runbook.SnapshotPartitions: one after the other, because each slows the
+// appends of its partition down while it is written.
 func (h Hand) Snapshot(ctx context.Context, in runbook.SnapshotInput) (runbook.PartitionSnapshots, error) {
 	out := runbook.PartitionSnapshots{Partitions: []runbook.PartitionSnapshot{}}
 	if err := check(in); err != nil {
