@@ -16,13 +16,14 @@ import (
 
 const (
 	hiveQueue    = "peers"
-	hiveAgents   = 8
-	hiveCapacity = 250
+	hiveAgents = 20
+	// hiveCapacity lets as many tasks be in hand as the window of the load has: so have the peers.
+	hiveCapacity = windowTasks / hiveAgents
 )
 
 func orchestratorSpec() Spec {
 	return Spec{
-		Name: "orchestrator", About: "our universal-orchestrator as this checkout has it, submit, match, execute, result; archive to PostgreSQL on; 8 agents of 64 on one stream",
+		Name: "orchestrator", About: "our universal-orchestrator as this checkout has it, submit, match, execute, result; archive to PostgreSQL on; 20 agents on one stream",
 		Room: Tasks, Part: Ours, Batch: 500, Lanes: 4, New: func() Peer { return &orchestrator{} },
 	}
 }

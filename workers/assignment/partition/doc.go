@@ -26,6 +26,13 @@
 // doubt about the journal ends the partition: everything in memory is thrown away,
 // waiting callers get ErrLost, and the next owner recovers from what is durable.
 //
+// # Snapshots
+//
+// A snapshot is of the state as it stood behind one batch, and is taken while the state goes
+// on: a few tasks in each turn, and a task that changes before its turn has come is encoded
+// first. Chunks of it are written between appends; the last makes it the partition's snapshot
+// and trims the log.
+//
 // # Bodies
 //
 // A payload or result over 4 KiB is never in the State: its records hold a digest and its
