@@ -59,13 +59,16 @@ func AppendItem(b []byte, it *Item) []byte {
 }
 
 // NextItem reads the first item of b and answers what follows it.
-func NextItem(b []byte) (it Item, rest []byte, err error) {
+func NextItem(b []byte) (Item, []byte, error) { return (*Names)(nil).NextItem(b) }
+
+// NextItem is frame.NextItem with addresses and producers that are kept.
+func (n *Names) NextItem(b []byte) (it Item, rest []byte, err error) {
 	if len(b) == 0 {
 		return it, nil, fmt.Errorf("%w: no item", ErrMalformed)
 	}
 	r := reader{b: b[1:]}
 	it.Op = Op(b[0])
-	it.Address, it.Producer, it.Code, it.Message = r.text(), r.text(), r.text(), r.text()
+	it.Address, it.Producer, it.Code, it.Message = n.of(r.bytes()), n.of(r.bytes()), r.text(), r.text()
 	it.Seq, it.Count, it.Cursor.MS, it.Cursor.N = r.number(), r.number(), r.number(), r.number()
 	it.Body = r.bytes()
 	return it, r.b, r.err
@@ -108,15 +111,32 @@ func AppendRecord(b []byte, rec *Record) []byte {
 
 // NextRecord reads the first record of b and answers what follows it. Messages
 // is only valid as long as b.
-func NextRecord(b []byte) (rec Record, rest []byte, err error) {
+func NextRecord(b []byte) (Record, []byte, error) { return (*Names)(nil).NextRecord(b) }
+
+// NextRecord is frame.NextRecord with senders and producers that are kept.
+func (n *Names) NextRecord(b []byte) (rec Record, rest []byte, err error) {
 	r := reader{b: b}
-	rec.From, rec.Producer = r.text(), r.text()
+	rec.From, rec.Producer = n.of(r.bytes()), n.of(r.bytes())
+	r.record(&rec)
+	return rec, r.b, r.err
+}
+
+// SkipRecord reads the first record of b without its names.
+func SkipRecord(b []byte) (rec Record, rest []byte, err error) {
+	r := reader{b: b}
+	r.bytes()
+	r.bytes()
+	r.record(&rec)
+	return rec, r.b, r.err
+}
+
+// record reads what stands behind a record's names.
+func (r *reader) record(rec *Record) {
 	rec.Seq, rec.AtMicros, rec.Count = r.number(), r.number(), r.number()
 	rec.Messages = r.bytes()
 	if r.err == nil && rec.Count > uint64(len(rec.Messages)) {
 		r.err = fmt.Errorf("%w: %d messages in %d bytes", ErrMalformed, rec.Count, len(rec.Messages))
 	}
-	return rec, r.b, r.err
 }
 
 func appendString(b []byte, s string) []byte {

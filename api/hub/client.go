@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/leanvibe/hive/api/frame"
 )
@@ -54,12 +55,6 @@ const (
 	windowDefault = 4096
 )
 
-var (
-	agentForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	addressForm = regexp.MustCompile(`^(topic:)?[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	idForm      = regexp.MustCompile(`^[!-~]{0,200}$`)
-)
-
 // ErrClosed is what becomes of messages that were not confirmed when Run ended: they may be stored.
 var ErrClosed = errors.New("the client has ended")
 
@@ -70,7 +65,7 @@ var ErrReplaced = errors.New("another process has connected with this agent's id
 type Client struct {
 	cfg    Config
 	name   string
-	tokens chan struct{}
+	window *semaphore.Weighted
 	signal chan struct{}
 	inbox  chan []Message
 
@@ -81,16 +76,18 @@ type Client struct {
 	acks    map[string]frame.Cursor
 	cursors map[string]frame.Cursor // of what has come, by address
 	renamed int
+	scratch []byte      // the writer's
+	names   frame.Names // the reader's
 	gather
 }
 
 // New checks the configuration; nothing happens before Run.
 func New(cfg Config) (*Client, error) {
-	if !agentForm.MatchString(cfg.Agent) {
+	if !frame.ValidAgent(cfg.Agent) {
 		return nil, fmt.Errorf("agent %q: want 1 to 128 of letters, digits, '.', '_', '-', for example worker-1", cfg.Agent)
 	}
 	for _, t := range cfg.Topics {
-		if agentForm.MatchString(t) || !addressForm.MatchString(t) {
+		if !frame.ValidTopic(t) {
 			return nil, fmt.Errorf("topic %q: want 'topic:' and a name, for example topic:news", t)
 		}
 	}
@@ -107,7 +104,7 @@ func New(cfg Config) (*Client, error) {
 	var name [8]byte
 	_, _ = rand.Read(name[:]) // never fails
 	c := &Client{
-		cfg: cfg, name: hex.EncodeToString(name[:]), tokens: make(chan struct{}, cfg.Window),
+		cfg: cfg, name: hex.EncodeToString(name[:]), window: semaphore.NewWeighted(int64(cfg.Window)),
 		signal: make(chan struct{}, 1), inbox: make(chan []Message, 64),
 		lanes: map[string]*lane{}, acks: map[string]frame.Cursor{}, cursors: map[string]frame.Cursor{},
 	}
@@ -134,26 +131,20 @@ func (c *Client) Send(ctx context.Context, to, id string, body []byte) error {
 // changed before that; done must not block.
 func (c *Client) Queue(ctx context.Context, to, id string, body []byte, done func(error)) error {
 	switch {
-	case !addressForm.MatchString(to):
+	case !frame.ValidAgent(to) && !frame.ValidTopic(to):
 		return fmt.Errorf("to %q: want an agent's id or topic:NAME, for example worker-1", to)
-	case !idForm.MatchString(id):
+	case !frame.ValidID(id):
 		return fmt.Errorf("id %.40q: want at most 200 printable ASCII characters without blanks, for example order-17", id)
 	case len(body) > bodyMax:
 		return fmt.Errorf("body of %d bytes: want at most %d", len(body), bodyMax)
 	}
-	select {
-	case c.tokens <- struct{}{}:
-	default:
-		select {
-		case c.tokens <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := c.window.Acquire(ctx, 1); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		<-c.tokens
+		c.window.Release(1)
 		return ErrClosed
 	}
 	l := c.lanes[to]
@@ -189,8 +180,8 @@ func (c *Client) wake() {
 func (c *Client) settle(list []queued, err error) {
 	for i := range list {
 		list[i].done(err)
-		<-c.tokens
 	}
+	c.window.Release(int64(len(list)))
 }
 
 // end fails what is left.

@@ -36,10 +36,10 @@ type lane struct {
 	dirty, held       bool
 }
 
-// next writes a send item of what is not on its way; the caller holds the lock.
-func (l *lane) next(buf []byte) []byte {
+// next writes a send item of what is not on its way, its body in scratch first; the caller holds the lock.
+func (l *lane) next(buf, scratch []byte) (out, body []byte) {
 	from := l.sent - l.confirmed
-	var body []byte
+	body = scratch[:0]
 	count := uint64(0)
 	for _, q := range l.pending[from:] {
 		if count == laneGoal || count > 0 && len(body)+len(q.body) > frameGoal {
@@ -52,7 +52,7 @@ func (l *lane) next(buf []byte) []byte {
 		Op: frame.OpSend, Address: l.address, Producer: l.producer, Seq: l.sent + 1, Count: count, Body: body,
 	})
 	l.sent += count
-	return buf
+	return buf, body
 }
 
 func (l *lane) waiting() bool { return !l.held && l.sent-l.confirmed < uint64(len(l.pending)) }
@@ -140,12 +140,9 @@ func (c *Client) rewind() {
 
 // batch writes the next frame: acknowledgements, then what the lanes have. Empty: nothing to do.
 func (c *Client) batch(buf []byte) []byte {
+	buf = c.acknowledgements(buf)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for address, cursor := range c.acks {
-		buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpAck, Address: address, Cursor: cursor})
-	}
-	clear(c.acks)
 	n, carried := 0, uint64(0)
 	for n < len(c.dirty) && len(buf) < frameGoal {
 		l := c.dirty[n]
@@ -155,7 +152,7 @@ func (c *Client) batch(buf []byte) []byte {
 			continue
 		}
 		before := l.sent
-		buf = l.next(buf)
+		buf, c.scratch = l.next(buf, c.scratch)
 		carried += l.sent - before
 		if l.waiting() { // behind the others, so that none starves
 			l.dirty = true

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -106,13 +107,13 @@ func (c *Client) connection(ctx context.Context) (greeted bool, err error) {
 	writing, stop := context.WithCancel(ctx)
 	defer stop()
 	writer.Go(func() {
+		defer cancel()
 		if c.write(writing, conn) != nil {
-			cancel()
+			_ = conn.CloseNow() // ends the reader
 			return
 		}
 		// Asked to end: the close waits for the hub's, which the reader takes.
 		_ = conn.Close(websocket.StatusNormalClosure, "")
-		cancel()
 	})
 	greeted, err = c.read(reading, conn)
 	if websocket.CloseStatus(err) == frame.CloseReplaced {
@@ -168,11 +169,15 @@ func (c *Client) forget(address string) {
 
 // write sends what there is until ctx ends (nil) or the connection does.
 func (c *Client) write(ctx context.Context, conn *websocket.Conn) error {
+	// A context with an end would cost each write more than the frame does.
+	late := time.AfterFunc(writeMax, func() { _ = conn.CloseNow() })
+	defer late.Stop()
 	send := func(b []byte) error {
-		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeMax)
-		defer cancel()
-		return conn.Write(limit, websocket.MessageBinary, b)
+		late.Reset(writeMax)
+		defer late.Stop()
+		return conn.Write(context.Background(), websocket.MessageBinary, b)
 	}
+	late.Stop()
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	buf := c.subscriptions(nil)
@@ -187,6 +192,9 @@ func (c *Client) write(ctx context.Context, conn *websocket.Conn) error {
 		}
 		select {
 		case <-ctx.Done():
+			if buf = c.acknowledgements(buf); len(buf) > 0 {
+				return send(buf)
+			}
 			return nil
 		case <-ping.C:
 			buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpPing})
@@ -195,6 +203,16 @@ func (c *Client) write(ctx context.Context, conn *websocket.Conn) error {
 			runtime.Gosched()
 		}
 	}
+}
+
+func (c *Client) acknowledgements(buf []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for address, cursor := range c.acks {
+		buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpAck, Address: address, Cursor: cursor})
+	}
+	clear(c.acks)
+	return buf
 }
 
 func (c *Client) subscriptions(buf []byte) []byte {
@@ -211,23 +229,43 @@ func (c *Client) read(ctx context.Context, conn *websocket.Conn) (greeted bool, 
 	silence := time.AfterFunc(silenceMax, func() { _ = conn.CloseNow() })
 	defer silence.Stop()
 	for {
-		_, raw, err := conn.Read(ctx)
+		// Who wants it to end closes the connection.
+		_, r, err := conn.Reader(context.Background())
 		if err != nil {
 			return greeted, err
 		}
 		silence.Reset(silenceMax)
-		for len(raw) > 0 {
-			it, rest, err := frame.NextItem(raw)
-			if err != nil {
-				return greeted, err
-			}
-			raw = rest
-			if err := c.take(ctx, &it); err != nil {
-				return greeted, err
-			}
-			greeted = greeted || it.Op == frame.OpHello
+		hello, err := c.hear(ctx, r)
+		greeted = greeted || hello
+		if err != nil {
+			return greeted, err
 		}
 	}
+}
+
+// inputs are for frames on their way in: a connection holds one only while a frame is there.
+var inputs = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// hear takes one frame.
+func (c *Client) hear(ctx context.Context, r io.Reader) (greeted bool, err error) {
+	in := inputs.Get().(*bytes.Buffer)
+	defer inputs.Put(in)
+	in.Reset()
+	if _, err := in.ReadFrom(r); err != nil {
+		return false, err
+	}
+	for raw := in.Bytes(); len(raw) > 0; {
+		it, rest, err := c.names.NextItem(raw)
+		if err != nil {
+			return greeted, err
+		}
+		raw = rest
+		if err := c.take(ctx, &it); err != nil {
+			return greeted, err
+		}
+		greeted = greeted || it.Op == frame.OpHello
+	}
+	return greeted, nil
 }
 
 func (c *Client) take(ctx context.Context, it *frame.Item) error {
@@ -264,7 +302,8 @@ func (c *Client) deliver(ctx context.Context, it *frame.Item) error {
 	c.mu.Lock()
 	after := c.cursors[it.Address]
 	c.mu.Unlock()
-	messages, err := unpack(it, after)
+	it.Body = bytes.Clone(it.Body) // the messages keep it
+	messages, err := c.unpack(it, after)
 	if err != nil || len(messages) == 0 {
 		return err
 	}
@@ -280,11 +319,12 @@ func (c *Client) deliver(ctx context.Context, it *frame.Item) error {
 }
 
 // unpack reads the messages of a deliver item behind a cursor.
-func unpack(it *frame.Item, after frame.Cursor) ([]Message, error) {
+func (c *Client) unpack(it *frame.Item, after frame.Cursor) ([]Message, error) {
 	at := frame.Cursor{MS: it.Cursor.MS, N: it.Cursor.N - it.Count}
 	messages := make([]Message, 0, min(it.Count, uint64(len(it.Body))))
+	var name []byte
 	for rest := it.Body; len(rest) > 0; {
-		rec, next, err := frame.NextRecord(rest)
+		rec, next, err := c.names.NextRecord(rest)
 		if err != nil {
 			return nil, err
 		}
@@ -303,7 +343,8 @@ func unpack(it *frame.Item, after frame.Cursor) ([]Message, error) {
 			}
 			m := Message{Address: it.Address, From: rec.From, ID: string(id), Cursor: at, SentAt: sentAt, Body: body}
 			if m.ID == "" && rec.Seq > 0 {
-				m.ID = rec.Producer + "." + strconv.FormatUint(rec.Seq+i, 10)
+				name = append(append(name[:0], rec.Producer...), '.')
+				m.ID = string(strconv.AppendUint(name, rec.Seq+i, 10))
 			}
 			messages = append(messages, m)
 		}

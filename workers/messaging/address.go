@@ -2,18 +2,9 @@ package messaging
 
 import (
 	"errors"
-	"regexp"
 	"strings"
-)
 
-// topicPrefix marks an address as a topic's; agents' ids hold no colon.
-const topicPrefix = "topic:"
-
-var (
-	agentPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-	idPattern    = regexp.MustCompile(`^[!-~]{0,200}$`)
-	// producerPattern keeps producers short: their names are kept per mailbox.
-	producerPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	"github.com/leanvibe/hive/api/frame"
 )
 
 const (
@@ -41,19 +32,14 @@ var (
 	ErrBusy = errors.New("the hub has too many messages waiting for redis: send again later")
 )
 
-func isTopic(address string) bool { return strings.HasPrefix(address, topicPrefix) }
+func isTopic(address string) bool { return strings.HasPrefix(address, frame.TopicPrefix) }
 
-func validTopic(address string) bool {
-	name, ok := strings.CutPrefix(address, topicPrefix)
-	return ok && agentPattern.MatchString(name)
+func validAddress(address string) bool { return frame.ValidAgent(address) || frame.ValidTopic(address) }
+
+func logKey(address string) string   { return "hub:{" + address + "}:log" }
+func stateKey(address string) string { return "hub:{" + address + "}:state" }
+func numbersKey(address, generation string) string {
+	return "hub:{" + address + "}:numbers:" + generation
 }
-
-func validAddress(address string) bool {
-	return agentPattern.MatchString(address) || validTopic(address)
-}
-
-func logKey(address string) string            { return "hub:{" + address + "}:log" }
-func stateKey(address string) string          { return "hub:{" + address + "}:state" }
-func producerKey(address, name string) string { return "hub:{" + address + "}:from:" + name }
 func markKey(address, from, id string) string { return "hub:{" + address + "}:seen:" + from + ":" + id }
 func readerKey(address, reader string) string { return "hub:{" + address + "}:reader:" + reader }

@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,17 +16,18 @@ import (
 // chunk is what one sender sends to one mailbox in one piece.
 type chunk struct {
 	to, from string
-	// Either producer and seq of the first message, or the id of the only one.
+	// Either producer and number of the first message, or the id of the only one.
 	producer string
 	seq      uint64
 	id       string
 	count    uint64
 	messages []byte // frame.AppendMessage, count times
 
+	sender any // from and producer, as the script knows them; a string
+	first  uint64
 	taken  time.Time
-	record []byte
 	held   int // bytes counted as waiting
-	done   func(outcome)
+	done   func(*chunk, outcome)
 }
 
 // outcome is what became of a chunk.
@@ -38,31 +40,29 @@ type outcome struct {
 	err  error
 }
 
-// identity is the key by which Redis knows that the chunk had been stored.
-func (c *chunk) identity() string {
-	if c.seq > 0 {
-		return producerKey(c.to, c.from+":"+c.producer)
-	}
-	return markKey(c.to, c.from, c.id)
-}
+// numbered tells whether the chunk is known by its producer's numbers, not by an id.
+func (c *chunk) numbered() bool { return c.seq > 0 }
 
-// number is what the script knows the chunk by under its identity: the sequence
-// number of its first message, or its body's digest.
-func (c *chunk) number() any {
-	if c.seq > 0 {
-		return c.seq
-	}
+// digest is what tells another body under the same id.
+func (c *chunk) digest() string {
 	sum := sha256.Sum256(c.messages)
 	return "x" + hex.EncodeToString(sum[:8])
 }
 
-// encode writes the record that will be stored; the messages then are the
-// record's, so that the frame's buffer can be used again.
-func (c *chunk) encode() {
-	c.record = frame.AppendRecord(make([]byte, 0, len(c.messages)+128), &frame.Record{
+// senderOf is the name under which a producer's numbers are kept.
+func senderOf(from, producer string) string { return from + ":" + producer }
+
+// headMost bounds what a record has beside names and messages, in bytes.
+const headMost = 6 * binary.MaxVarintLen64
+
+// size is what the chunk's record takes, or a little more.
+func (c *chunk) size() int { return len(c.from) + len(c.producer) + len(c.messages) + headMost }
+
+// append writes the record that will be stored behind b.
+func (c *chunk) append(b []byte) []byte {
+	return frame.AppendRecord(b, &frame.Record{
 		From: c.from, Producer: c.producer, Seq: c.seq, AtMicros: uint64(c.taken.UnixMicro()), Count: c.count, Messages: c.messages,
 	})
-	c.messages = c.record[len(c.record)-len(c.messages):]
 }
 
 // skip drops the messages that are stored already, up to the sequence number.
@@ -75,7 +75,6 @@ func (c *chunk) skip(last uint64) error {
 		c.messages = rest
 		c.count--
 	}
-	c.encode()
 	return nil
 }
 
@@ -125,7 +124,7 @@ type entry struct {
 func newEntry(cursor frame.Cursor, records []byte) (*entry, error) {
 	e := &entry{cursor: cursor, records: records}
 	for rest := records; len(rest) > 0; {
-		rec, next, err := frame.NextRecord(rest)
+		rec, next, err := frame.SkipRecord(rest)
 		if err != nil {
 			return nil, err
 		}

@@ -100,7 +100,7 @@ func TestClient_BeginsAnewWhereItWasForgotten(t *testing.T) {
 	}
 	redis := rediscluster.New([]string{redistest.Addr(t)}, "")
 	defer redis.Close()
-	known := redis.Keys(t.Context(), "hub:{"+to+"}:from:*").Val()
+	known := redis.Keys(t.Context(), "hub:{"+to+"}:numbers:*").Val()
 	require.Len(t, known, 1)
 	require.NoError(t, redis.Del(t.Context(), known...).Err())
 	for i := 4; i <= 6; i++ {
@@ -230,8 +230,7 @@ func FuzzCheckBatch(f *testing.F) {
 			return
 		}
 		c := &chunk{to: to, from: "a", producer: producer, seq: seq, count: count, messages: body, taken: time.UnixMicro(1)}
-		c.encode()
-		e, err := newEntry(frame.Cursor{MS: 1, N: count}, c.record)
+		e, err := newEntry(frame.Cursor{MS: 1, N: count}, c.append(nil))
 		require.NoError(t, err)
 		require.Equal(t, count, e.count)
 		frames, err := deliveries(&outgoing{entry: e, address: to})

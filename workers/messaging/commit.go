@@ -60,26 +60,34 @@ func newCommitter(ctx context.Context, s *store) *committer {
 	return &committer{store: s, ctx: ctx, boxes: map[string]*box{}, ready: map[*redis.Client][]*box{}}
 }
 
-// put queues a chunk; its done is called exactly once, and not under a lock.
-func (c *committer) put(ch *chunk) {
-	ch.taken = time.Now()
-	ch.encode()
-	ch.held = len(ch.record)
-	c.mu.Lock()
-	if c.waiting+ch.held > waitingMax {
-		c.mu.Unlock()
-		ch.done(outcome{err: ErrBusy})
-		return
+// put queues chunks; the done of each is called exactly once, and not under a lock.
+func (c *committer) put(list ...*chunk) {
+	for _, ch := range list {
+		ch.held = ch.size()
 	}
-	c.waiting += ch.held
+	var idle []*box
+	taken := 0
+	c.mu.Lock()
+	for ; taken < len(list); taken++ {
+		ch := list[taken]
+		if c.waiting+ch.held > waitingMax {
+			break
+		}
+		c.waiting += ch.held
+		b := c.box(ch.to)
+		b.chunks = append(b.chunks, ch)
+		if !b.busy {
+			b.busy = true
+			idle = append(idle, b)
+		}
+	}
 	c.gauge(float64(c.waiting))
-	b := c.box(ch.to)
-	b.chunks = append(b.chunks, ch)
-	idle := !b.busy
-	b.busy = true
 	c.mu.Unlock()
-	if idle {
+	for _, b := range idle {
 		c.schedule(b)
+	}
+	for _, ch := range list[taken:] {
+		ch.done(ch, outcome{err: ErrBusy})
 	}
 }
 

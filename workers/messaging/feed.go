@@ -29,7 +29,9 @@ type feed struct {
 	cursor frame.Cursor
 	behind bool // the fetcher or, parked, the session's writer sees to it
 	parked bool
-	again  bool // something came while it was behind
+	again  bool     // something came while it was behind
+	held   []*entry // what was stored here meanwhile: it is handed on when the fetcher has caught up with it
+	moved  bool     // since the fetcher has last looked at all
 	closed bool
 }
 
@@ -109,7 +111,7 @@ func (f *feeds) feed(fds ...*feed) {
 
 // fetch reads for all sessions that are behind, many mailboxes in one round trip.
 func (f *feeds) fetch(ctx context.Context) error {
-	look := time.NewTicker(lookEvery)
+	look := time.NewTicker(lookEvery / 2)
 	defer look.Stop()
 	for {
 		select {
@@ -125,7 +127,8 @@ func (f *feeds) fetch(ctx context.Context) error {
 	}
 }
 
-// lookAtAll is for announcements that were lost.
+// lookAtAll is for announcements that were lost. Where something has come since the last
+// time nothing was missing before it, and to look would only let the feed fall behind.
 func (f *feeds) lookAtAll() {
 	f.mu.Lock()
 	var all []*feed
@@ -134,7 +137,9 @@ func (f *feeds) lookAtAll() {
 	}
 	f.mu.Unlock()
 	for _, fd := range all {
-		f.nudge(fd)
+		if !fd.session.hasMoved(fd) {
+			f.nudge(fd)
+		}
 	}
 }
 

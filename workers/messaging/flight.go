@@ -1,6 +1,8 @@
 package messaging
 
-import "context"
+import (
+	"context"
+)
 
 // room waits until less than the most is on its way to Redis.
 func (s *session) room(ctx context.Context) bool {
@@ -19,10 +21,13 @@ func (s *session) room(ctx context.Context) bool {
 	}
 }
 
-// send queues a chunk; then is called with what became of it. A session that
-// drains drops it without an answer: the client sends it again, elsewhere.
-func (s *session) send(ch *chunk, then func(outcome)) {
-	size := len(ch.messages)
+// send queues chunks; then is called with what became of each. A
+// session that drains drops them without an answer: the client sends them again, elsewhere.
+func (s *session) send(list []*chunk, then func(*chunk, outcome)) {
+	size := 0
+	for _, ch := range list {
+		size += ch.size()
+	}
 	s.flight.Lock()
 	if s.flight.draining {
 		s.flight.Unlock()
@@ -30,20 +35,33 @@ func (s *session) send(ch *chunk, then func(outcome)) {
 	}
 	s.flight.bytes += size
 	s.flight.Unlock()
-	ch.from = s.agent
-	ch.done = func(o outcome) {
+	done := func(ch *chunk, o outcome) {
 		s.hub.tally(ch, o)
-		then(o)
-		s.flight.Lock()
-		s.flight.bytes -= size
-		s.flight.Unlock()
+		then(ch, o)
+		s.landed(ch.held)
+	}
+	for _, ch := range list {
+		ch.done = done
+	}
+	s.hub.commits.put(list...)
+}
+
+// landed takes what has its answer off the session's flight.
+func (s *session) landed(size int) {
+	s.flight.Lock()
+	before := s.flight.bytes
+	s.flight.bytes -= size
+	after, draining := s.flight.bytes, s.flight.draining
+	s.flight.Unlock()
+	if before > inFlightMax && after <= inFlightMax {
 		select {
 		case s.flight.room <- struct{}{}:
 		default:
 		}
+	}
+	if draining {
 		s.finish()
 	}
-	s.hub.commits.put(ch)
 }
 
 // drain ends the session as soon as all that it has taken in is answered, and the answers are written.

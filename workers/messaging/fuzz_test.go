@@ -49,7 +49,7 @@ func FuzzHearBatch(f *testing.F) {
 	} {
 		f.Add(frame.AppendItem(nil, &it))
 	}
-	s := deafSession(f, batchSpeech{})
+	s := deafSession(f, &batchSpeech{})
 	f.Fuzz(func(t *testing.T, raw []byte) { hearOne(t, s, websocket.MessageBinary, raw) })
 }
 

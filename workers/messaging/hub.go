@@ -32,7 +32,7 @@ type hub struct {
 // connect serves GET /v1/hub/connect.
 func (h *hub) connect(w http.ResponseWriter, r *http.Request) {
 	agent := r.URL.Query().Get("agent")
-	if !agentPattern.MatchString(agent) {
+	if !frame.ValidAgent(agent) {
 		fail(w, http.StatusBadRequest, codeAddress, "the agent is not valid", []problem{{"agent", agentForm}})
 		return
 	}
@@ -139,7 +139,7 @@ func newSession(h *hub, conn *websocket.Conn, agent string) *session {
 		ending: make(chan endReason, 1), feeds: map[string]*feed{}, out: outbox{signal: make(chan struct{}, 1), wakes: &h.commits.wakes},
 	}
 	if conn.Subprotocol() == frame.Subprotocol {
-		s.speech = batchSpeech{}
+		s.speech = &batchSpeech{}
 	}
 	s.flight.room = make(chan struct{}, 1)
 	return s

@@ -442,7 +442,7 @@ func TestBatch_Wrong(t *testing.T) {
 	}
 	ahead := frame.Cursor{MS: 1 << 50, N: 1}
 	require.Equal(t, codeAhead, a.ask(t, frame.Item{Op: frame.OpAck, Address: a.hello.Address, Cursor: ahead}).Code)
-	require.Equal(t, codeAhead, a.ask(t, frame.Item{Op: frame.OpSubscribe, Address: topicPrefix + unique("t"), Cursor: ahead}).Code)
+	require.Equal(t, codeAhead, a.ask(t, frame.Item{Op: frame.OpSubscribe, Address: frame.TopicPrefix + unique("t"), Cursor: ahead}).Code)
 	require.NoError(t, a.Write(t.Context(), websocket.MessageBinary, []byte{'S', 0xff}))
 	require.Contains(t, a.next(t).Message, "malformed")
 	require.NoError(t, a.Write(t.Context(), websocket.MessageText, []byte(`{}`)))
@@ -456,7 +456,7 @@ func TestBatch_Wrong(t *testing.T) {
 
 func TestTopic_StoredOnceReadByAllAndResumed(t *testing.T) {
 	one, two := startHub(t, "one"), startHub(t, "two")
-	topic := topicPrefix + unique("news")
+	topic := frame.TopicPrefix + unique("news")
 	first, second := unique("first"), unique("second")
 	sender := connect(t, one, unique("from"), "")
 	a, b := connect(t, one, first, ""), connect(t, two, second, "")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/leanvibe/hive/api/frame"
 	client "github.com/leanvibe/hive/api/hub"
 	"github.com/leanvibe/hive/tests/port"
 	"github.com/leanvibe/hive/workers/redistest"
@@ -198,7 +199,7 @@ func TestKills(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	l := &ledger{received: map[string][]client.Message{}}
 	const n = 6
-	topic := topicPrefix + unique("all")
+	topic := frame.TopicPrefix + unique("all")
 	var names []string
 	for range n {
 		names = append(names, unique("agent"))

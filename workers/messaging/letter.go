@@ -3,6 +3,7 @@ package messaging
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -26,10 +27,10 @@ func (l *letter) check() ([]problem, error) {
 	if !validAddress(l.To) {
 		out = append(out, problem{"to", addressForm})
 	}
-	if !agentPattern.MatchString(l.From) {
+	if !frame.ValidAgent(l.From) {
 		out = append(out, problem{"from", agentForm})
 	}
-	if !idPattern.MatchString(l.ID) {
+	if !frame.ValidID(l.ID) {
 		out = append(out, problem{"id", idForm})
 	}
 	if len(l.Body) == 0 {
@@ -47,5 +48,5 @@ func (l *letter) chunk() *chunk {
 	if l.ID == "" {
 		identity = "hub:" + uuid.NewString()
 	}
-	return &chunk{to: l.To, from: l.From, id: identity, count: 1, messages: frame.AppendMessage(nil, l.ID, l.Body)}
+	return &chunk{to: l.To, from: l.From, id: identity, count: 1, messages: frame.AppendMessage(nil, l.ID, l.Body), taken: time.Now()}
 }

@@ -61,7 +61,7 @@ func (m *metrics) count(event string, n int) { m.events.WithLabelValues(event).A
 
 // tallyDelivered counts what has been written to a client's socket.
 func (h *hub) tallyDelivered(queue []outgoing) {
-	n := uint64(0)
+	n, now := uint64(0), time.Now().UnixMicro()
 	for i := range queue {
 		e := queue[i].entry
 		if e == nil {
@@ -69,12 +69,12 @@ func (h *hub) tallyDelivered(queue []outgoing) {
 		}
 		n += e.count
 		for rest := e.records; len(rest) > 0; {
-			rec, next, err := frame.NextRecord(rest)
+			rec, next, err := frame.SkipRecord(rest)
 			if err != nil {
 				break // newEntry has read it before
 			}
 			rest = next
-			h.metrics.delivery.Observe(float64(time.Since(time.UnixMicro(int64(rec.AtMicros))).Microseconds()) / 1000)
+			h.metrics.delivery.Observe(float64(now-int64(rec.AtMicros)) / 1000)
 		}
 	}
 	h.metrics.count("delivered", int(n))

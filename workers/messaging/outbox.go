@@ -13,10 +13,9 @@ const (
 	answersMax = 4096
 )
 
-// outgoing is an answer, or an entry of a feed.
+// outgoing is answers as their speech has them, or an entry of a feed.
 type outgoing struct {
-	item    frame.Item
-	text    *frame.Frame // an answer in JSON
+	answers []byte
 	entry   *entry
 	address string
 	after   frame.Cursor // messages up to here the client has
@@ -29,13 +28,17 @@ type outbox struct {
 	bytes   int
 	answers int
 	writing bool // the writer has taken what waited, and not yet written it
+	woken   bool // since the writer has last taken something
 	signal  chan struct{}
 	wakes   *wakes
-	listed  bool // under wakes.mu
 }
 
-// wake lets the writer run, now or when the round is settled.
+// wake lets the writer run, now or when the round is settled; the caller holds the lock.
 func (o *outbox) wake() {
+	if o.woken {
+		return
+	}
+	o.woken = true
 	if !o.wakes.later(o) {
 		o.ring()
 	}
@@ -52,10 +55,13 @@ func (o *outbox) ring() {
 func (s *session) take(fd *feed, e *entry) bool {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
-	if fd.closed {
+	switch {
+	case fd.closed:
 		return true
-	}
-	if fd.behind || fd.cursor != e.prev || s.out.bytes >= outMax {
+	case fd.behind && !fd.parked && len(fd.held) < fetchEntries:
+		fd.held = append(fd.held, e)
+		return true
+	case fd.behind || fd.cursor != e.prev || s.out.bytes >= outMax:
 		return false
 	}
 	s.push(fd, e)
@@ -66,7 +72,7 @@ func (s *session) take(fd *feed, e *entry) bool {
 func (s *session) push(fd *feed, e *entry) {
 	s.out.queue = append(s.out.queue, outgoing{entry: e, address: fd.address, after: fd.cursor})
 	s.out.bytes += len(e.records)
-	fd.cursor = e.cursor
+	fd.cursor, fd.moved = e.cursor, true
 	s.out.wake()
 }
 
@@ -101,18 +107,41 @@ func (s *session) fill(fd *feed, found []*entry) bool {
 	if fd.closed {
 		return false
 	}
+	held := fd.held
+	fd.held = nil
 	for i, e := range found {
 		if i > 0 && s.out.bytes >= outMax {
 			return true
 		}
 		s.push(fd, e)
 	}
-	fd.behind = len(found) == fetchEntries || fd.again
+	more := len(found) == fetchEntries
+	for _, e := range held {
+		switch {
+		case !e.cursor.After(fd.cursor): // found, too
+		case e.prev == fd.cursor && s.out.bytes < outMax:
+			s.push(fd, e)
+			more = false
+		default:
+			more = true
+		}
+	}
+	fd.behind = more || fd.again
 	return fd.behind
 }
 
-// answer queues an answer. A client that sends without reading fills the box.
-func (s *session) answer(o outgoing) {
+// hasMoved tells whether something was handed on since it was last asked.
+func (s *session) hasMoved(fd *feed) bool {
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	moved := fd.moved
+	fd.moved = false
+	return moved
+}
+
+// answer queues an answer, which write appends to what it is given. A client that
+// sends without reading fills the box.
+func (s *session) answer(write func([]byte) []byte) {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	if s.out.answers >= answersMax {
@@ -120,7 +149,11 @@ func (s *session) answer(o outgoing) {
 		return
 	}
 	s.out.answers++
-	s.out.queue = append(s.out.queue, o)
+	if last := len(s.out.queue) - 1; last >= 0 && s.out.queue[last].entry == nil && s.speech.joins() {
+		s.out.queue[last].answers = write(s.out.queue[last].answers)
+	} else {
+		s.out.queue = append(s.out.queue, outgoing{answers: write(nil)})
+	}
 	s.out.wake()
 }
 
@@ -129,7 +162,7 @@ func (s *session) waiting(spare []outgoing) (queue []outgoing, parked []*feed) {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
 	queue, s.out.queue = s.out.queue, spare[:0]
-	s.out.bytes, s.out.answers, s.out.writing = 0, 0, true
+	s.out.bytes, s.out.answers, s.out.writing, s.out.woken = 0, 0, true, false
 	for _, fd := range s.feeds {
 		if fd.parked {
 			fd.parked = false
@@ -144,5 +177,10 @@ func (s *session) written() {
 	s.out.mu.Lock()
 	s.out.writing = false
 	s.out.mu.Unlock()
-	s.finish()
+	s.flight.Lock()
+	draining := s.flight.draining
+	s.flight.Unlock()
+	if draining {
+		s.finish()
+	}
 }

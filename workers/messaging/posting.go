@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -21,8 +23,9 @@ type posting struct {
 	chunks []*chunk
 	ack    *ack
 
+	records      []byte // the chunks', one behind the other
 	prev, cursor frame.Cursor
-	said         []string
+	said         []string // of each chunk; none: all are stored
 	acked        int
 	err          error
 }
@@ -30,15 +33,10 @@ type posting struct {
 // commit stores a round on one node in one round trip. Each posting has its own error.
 func (s *store) commit(ctx context.Context, node *redis.Client, round []*posting) {
 	pipe := node.Pipeline()
-	appends, acks := make([]*redis.Cmd, len(round)), make([]*redis.Cmd, len(round))
+	cmds := make([]*redis.Cmd, len(round))
 	for i, p := range round {
-		keys := []string{logKey(p.box.address), stateKey(p.box.address)}
-		if len(p.chunks) > 0 {
-			appends[i] = appendTo(ctx, pipe, keys, p)
-		}
-		if p.ack != nil {
-			acks[i] = ackScript.EvalSha(ctx, pipe, keys, p.ack.at.MS, p.ack.at.N, mailboxKeep.Milliseconds())
-		}
+		keys, args := p.script()
+		cmds[i] = roundScript.EvalSha(ctx, pipe, keys, args...)
 	}
 	var wait *redis.Cmd
 	if s.wait > 0 && slices.ContainsFunc(round, func(p *posting) bool { return len(p.chunks) > 0 }) {
@@ -55,42 +53,72 @@ func (s *store) commit(ctx context.Context, node *redis.Client, round []*posting
 	}
 	unknown := false
 	for i, p := range round {
-		p.err = errors.Join(p.read(appends[i]), p.readAck(acks[i]))
+		p.err = p.read(cmds[i])
 		unknown = unknown || redis.HasErrorPrefix(p.err, "NOSCRIPT")
 		if p.err == nil && len(p.chunks) > 0 {
 			p.err = short
 		}
 	}
 	if unknown {
-		_ = appendScript.Load(ctx, node).Err()
-		_ = ackScript.Load(ctx, node).Err()
+		_ = roundScript.Load(ctx, node).Err()
 	}
 }
 
-func appendTo(ctx context.Context, pipe redis.Pipeliner, keys []string, p *posting) *redis.Cmd {
+// script writes the posting as the script's keys and arguments.
+func (p *posting) script() (keys []string, args []any) {
+	address := p.box.address
+	keys = []string{logKey(address), stateKey(address), numbersKey(address, "0"), numbersKey(address, "1")}
+	// The script takes the numbered ones first. A sender sends either with numbers or
+	// with ids, so that each one's order stays.
+	numbered := 0
+	for _, c := range p.chunks {
+		if c.numbered() {
+			numbered++
+		}
+	}
+	if numbered > 0 && numbered < len(p.chunks) {
+		chunks := slices.Collect(which(p.chunks, (*chunk).numbered))
+		p.chunks = slices.AppendSeq(chunks, which(p.chunks, func(c *chunk) bool { return !c.numbered() }))
+	}
 	most := inboxMax
-	if isTopic(p.box.address) {
+	if isTopic(address) {
 		most = 0
 	}
-	args := make([]any, 0, 4+3*len(p.chunks))
-	args = append(args, most, topicEntries, mailboxKeep.Milliseconds(), dedupKeep.Milliseconds())
-	for _, c := range p.chunks {
-		keys = append(keys, c.identity())
-		args = append(args, c.number(), c.count, c.record)
+	var ms, n string
+	if p.ack != nil {
+		ms, n = strconv.FormatUint(p.ack.at.MS, 10), strconv.FormatUint(p.ack.at.N, 10)
 	}
-	return appendScript.EvalSha(ctx, pipe, keys, args...)
+	size := 0
+	for _, c := range p.chunks {
+		size += c.size()
+	}
+	p.records = make([]byte, 0, size)
+	sizes := packList(make([]byte, 0, 8+8*len(p.chunks)), 3*len(p.chunks))
+	for _, c := range p.chunks {
+		before := len(p.records)
+		p.records = c.append(p.records)
+		sizes = packNumber(packNumber(packNumber(sizes, c.seq), c.count), uint64(len(p.records)-before))
+	}
+	args = make([]any, 0, 9+2*len(p.chunks))
+	args = append(args, most, topicEntries, mailboxKeep.Milliseconds(), dedupKeep.Milliseconds(), ms, n, p.records, sizes, numbered)
+	for _, c := range p.chunks[:numbered] {
+		args = append(args, c.sender, c.seq+c.count-1)
+	}
+	for _, c := range p.chunks[numbered:] {
+		keys = append(keys, markKey(address, c.from, c.id))
+		args = append(args, c.digest())
+	}
+	return keys, args
 }
 
 // read takes the script's answer.
 func (p *posting) read(cmd *redis.Cmd) error {
-	if cmd == nil {
-		return nil
-	}
 	said, err := cmd.StringSlice()
 	if err != nil {
 		return err
 	}
-	if len(said) != 2 && len(said) != 2+len(p.chunks) {
+	const head = 3
+	if len(said) != head && len(said) != head+len(p.chunks) {
 		return fmt.Errorf("the script answered %d words for %d chunks", len(said), len(p.chunks))
 	}
 	if p.prev, err = frame.ParseCursor(said[0]); err != nil {
@@ -99,24 +127,18 @@ func (p *posting) read(cmd *redis.Cmd) error {
 	if p.cursor, err = frame.ParseCursor(said[1]); err != nil {
 		return err
 	}
-	if p.said = said[2:]; len(p.said) == 0 {
-		p.said = allStored(len(p.chunks))
-	}
-	return nil
-}
-
-// allStored is the script's short answer, written out.
-func allStored(n int) []string {
-	said := make([]string, n)
-	for i := range said {
-		said[i] = "stored"
-	}
-	return said
-}
-
-func (p *posting) readAck(cmd *redis.Cmd) (err error) {
-	if cmd != nil {
-		p.acked, err = cmd.Int()
-	}
+	p.acked, err = strconv.Atoi(said[2])
+	p.said = said[head:]
 	return err
+}
+
+// which are the chunks that are of a kind.
+func which(chunks []*chunk, is func(*chunk) bool) iter.Seq[*chunk] {
+	return func(yield func(*chunk) bool) {
+		for _, c := range chunks {
+			if is(c) && !yield(c) {
+				return
+			}
+		}
+	}
 }

@@ -55,8 +55,8 @@ func (c *committer) take(node *redis.Client) []*posting {
 		b := line[0]
 		line = line[1:]
 		n, bytes := 0, 0
-		for n < len(b.chunks) && (n == 0 || bytes+len(b.chunks[n].record) <= roundMax) {
-			bytes += len(b.chunks[n].record)
+		for n < len(b.chunks) && (n == 0 || bytes+b.chunks[n].held <= roundMax) {
+			bytes += b.chunks[n].held
 			n++
 		}
 		round = append(round, &posting{box: b, chunks: b.chunks[:n:n], ack: b.ack})
@@ -79,21 +79,37 @@ func (c *committer) settle(p *posting) {
 		c.later(p.box, p.err)
 		return
 	}
-	type told struct {
-		ch *chunk
-		o  outcome
+	if len(p.said) > 0 {
+		c.settleEach(p)
+		return
 	}
-	size := 0
+	if len(p.chunks) > 0 {
+		c.appended(p.box.address, &entry{prev: p.prev, cursor: p.cursor, count: p.cursor.N - p.prev.N, records: p.records})
+	}
+	c.release(p, nil)
+	at := frame.Cursor{MS: p.cursor.MS, N: p.prev.N}
 	for _, ch := range p.chunks {
-		size += len(ch.record)
+		at.N += ch.count
+		ch.done(ch, outcome{cursor: at})
 	}
-	stored := make([]byte, 0, size)
-	var again []*chunk
+}
+
+// settleEach is settle where not all chunks were stored.
+func (c *committer) settleEach(p *posting) {
+	outcomes := make([]outcome, 0, len(p.chunks))
+	stored := make([]byte, 0, len(p.records))
+	rest := p.records
+	var told, again []*chunk
 	repeated := false
-	tell := make([]told, 0, len(p.chunks))
 	at := frame.Cursor{MS: p.cursor.MS, N: p.prev.N}
 	for i, ch := range p.chunks {
-		o, err := ch.judge(p.said[i])
+		_, next, err := frame.SkipRecord(rest)
+		record := rest[:len(rest)-len(next)]
+		rest = next
+		var o outcome
+		if err == nil {
+			o, err = ch.judge(p.said[i])
+		}
 		switch {
 		case errors.Is(err, errAgain):
 			again = append(again, ch)
@@ -101,32 +117,23 @@ func (c *committer) settle(p *posting) {
 		case err != nil:
 			o.err = err
 		case o.err == nil && !o.duplicate:
-			stored = append(stored, ch.record...)
+			stored = append(stored, record...)
 			at.N += ch.count
 			o.cursor = at
 		case o.duplicate:
 			repeated = true
 		}
-		tell = append(tell, told{ch, o})
+		told, outcomes = append(told, ch), append(outcomes, o)
 	}
 	if len(stored) > 0 {
-		if e, err := newEntry(p.cursor, stored); err == nil {
-			e.prev = p.prev
-			c.appended(p.box.address, e)
-		}
+		c.appended(p.box.address, &entry{prev: p.prev, cursor: p.cursor, count: at.N - p.prev.N, records: stored})
 	}
 	if repeated { // perhaps stored by a try whose answer was lost
 		c.touched(p.box.address)
 	}
-	if p.acked > 0 {
-		c.acked(p.acked)
-	}
 	c.release(p, again)
-	if p.acked < 0 {
-		p.ack.refused()
-	}
-	for _, t := range tell {
-		t.ch.done(t.o)
+	for i, ch := range told {
+		ch.done(ch, outcomes[i])
 	}
 }
 
@@ -156,6 +163,12 @@ func (c *committer) release(p *posting, again []*chunk) {
 	if busy {
 		c.schedule(b)
 	}
+	switch {
+	case p.acked > 0:
+		c.acked(p.acked)
+	case p.acked < 0:
+		p.ack.refused()
+	}
 }
 
 // later tries a box again in a moment, and refuses what has waited too long.
@@ -178,7 +191,7 @@ func (c *committer) later(b *box, err error) {
 	}
 	c.mu.Unlock()
 	for _, ch := range late {
-		ch.done(outcome{err: errors.Join(ErrAway, err)})
+		ch.done(ch, outcome{err: errors.Join(ErrAway, err)})
 	}
 	if !idle {
 		time.AfterFunc(commitPause, func() { c.schedule(b) })

@@ -59,7 +59,7 @@ func (h *hub) postMessage(w http.ResponseWriter, r *http.Request) {
 // put stores a chunk and waits for it.
 func (h *hub) put(ctx context.Context, ch *chunk) outcome {
 	stored := make(chan outcome, 1)
-	ch.done = func(o outcome) {
+	ch.done = func(ch *chunk, o outcome) {
 		h.tally(ch, o)
 		stored <- o
 	}

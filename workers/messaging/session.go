@@ -54,8 +54,10 @@ type speech interface {
 	hear(ctx context.Context, s *session, kind websocket.MessageType, raw []byte)
 	// say writes out what waits.
 	say(ctx context.Context, s *session, queue []outgoing) error
-	hello(s *session, c frame.Cursor) outgoing
+	hello(s *session, c frame.Cursor)
 	limit() int64
+	// joins tells whether answers may share a message.
+	joins() bool
 }
 
 // run serves the socket until one side ends it.
@@ -63,7 +65,7 @@ func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	var wg sync.WaitGroup
-	s.answer(s.speech.hello(s, cursor))
+	s.speech.hello(s, cursor)
 	s.open(s.agent, cursor, func() {})
 	wg.Go(func() { s.write(ctx) })
 	wg.Go(func() { s.read(ctx) })
@@ -101,7 +103,9 @@ var inputs = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // hear waits for a frame and handles it.
 func (s *session) hear(ctx context.Context) error {
-	kind, r, err := s.conn.Reader(ctx)
+	// It ends with the socket. A context with an end would cost each frame more than
+	// to read it does.
+	kind, r, err := s.conn.Reader(context.Background())
 	if err != nil {
 		return err
 	}
@@ -119,6 +123,9 @@ func (s *session) hear(ctx context.Context) error {
 func (s *session) write(ctx context.Context) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
+	late := time.AfterFunc(writeMax, func() { s.end(endSlow) })
+	defer late.Stop()
+	late.Stop()
 	var spare []outgoing
 	for {
 		select {
@@ -131,7 +138,7 @@ func (s *session) write(ctx context.Context) {
 		case <-s.out.signal:
 		}
 		queue, parked := s.waiting(spare)
-		if len(queue) > 0 && !s.within(ctx, func(ctx context.Context) error { return s.speech.say(ctx, s, queue) }) {
+		if len(queue) > 0 && !s.say(queue, late) {
 			return
 		}
 		s.written()
@@ -145,14 +152,12 @@ func (s *session) write(ctx context.Context) {
 	}
 }
 
-// within bounds one write. A client that takes longer than writeMax is slow: the
-// session ends, and as long again is given to the frame, because the close code
-// can only follow it.
-func (s *session) within(ctx context.Context, do func(context.Context) error) bool {
-	limit, cancel := context.WithTimeout(ctx, 2*writeMax)
-	defer cancel()
-	late := time.AfterFunc(writeMax, func() { s.end(endSlow) })
-	err := do(limit)
+// say writes out what waits. A client that takes longer than writeMax is slow: late
+// ends the session, and the close waits as long again for the frame, because its code
+// can only follow it; then it breaks the write off.
+func (s *session) say(queue []outgoing, late *time.Timer) bool {
+	late.Reset(writeMax)
+	err := s.speech.say(context.Background(), s, queue)
 	if !late.Stop() {
 		return false
 	}

@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -10,8 +11,13 @@ import (
 	"github.com/leanvibe/hive/api/frame"
 )
 
-// batchSpeech is frame.Subprotocol.
-type batchSpeech struct{}
+// batchSpeech is frame.Subprotocol; what it holds is the reader's.
+type batchSpeech struct {
+	names frame.Names
+	// The last producer, and its name for the script: a session has one, mostly.
+	producer string
+	sender   any
+}
 
 // buffers are for frames on their way out.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
@@ -19,99 +25,127 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &
 // frameGoal is where a frame is full enough to be sent.
 const frameGoal = 128 << 10
 
-func (batchSpeech) limit() int64 { return frame.BatchMax }
+func (*batchSpeech) limit() int64 { return frame.BatchMax }
 
-func (batchSpeech) hello(s *session, c frame.Cursor) outgoing {
-	return outgoing{item: frame.Item{Op: frame.OpHello, Address: s.agent, Cursor: c, Message: s.hub.instance}}
+// joins: answers stand one behind the other.
+func (*batchSpeech) joins() bool { return true }
+
+func (b *batchSpeech) hello(s *session, c frame.Cursor) {
+	b.answer(s, &frame.Item{Op: frame.OpHello, Address: s.agent, Cursor: c, Message: s.hub.instance})
 }
 
-func wrong(address, code, message string) outgoing {
-	return outgoing{item: frame.Item{Op: frame.OpError, Address: address, Code: code, Message: message}}
+func (*batchSpeech) answer(s *session, it *frame.Item) {
+	s.answer(func(out []byte) []byte { return frame.AppendItem(out, it) })
 }
 
-func (b batchSpeech) hear(ctx context.Context, s *session, kind websocket.MessageType, raw []byte) {
+func (b *batchSpeech) wrong(s *session, address, code, message string) {
+	b.answer(s, &frame.Item{Op: frame.OpError, Address: address, Code: code, Message: message})
+}
+
+func (b *batchSpeech) hear(ctx context.Context, s *session, kind websocket.MessageType, raw []byte) {
 	if kind != websocket.MessageBinary {
-		s.answer(wrong("", codeMalformed, "frames of "+frame.Subprotocol+" are binary"))
+		b.wrong(s, "", codeMalformed, "frames of "+frame.Subprotocol+" are binary")
 		return
 	}
+	var sent intake
+	raw = bytes.Clone(raw) // what is sent stays until it is stored
 	for len(raw) > 0 {
-		it, rest, err := frame.NextItem(raw)
+		it, rest, err := b.names.NextItem(raw)
 		if err != nil {
-			s.answer(wrong("", codeMalformed, err.Error()))
-			return
+			b.wrong(s, "", codeMalformed, err.Error())
+			break
 		}
 		raw = rest
+		if it.Op == frame.OpSend {
+			b.send(s, &sent, &it)
+			continue
+		}
+		// What stood before it goes first.
+		b.store(s, &sent)
 		b.handle(ctx, s, &it)
 	}
+	b.store(s, &sent)
 }
 
-func (b batchSpeech) handle(ctx context.Context, s *session, it *frame.Item) {
+func (b *batchSpeech) handle(ctx context.Context, s *session, it *frame.Item) {
 	switch it.Op {
-	case frame.OpSend:
-		b.send(s, it)
 	case frame.OpAck:
-		if it.Address != s.agent && it.Address != "" && !validTopic(it.Address) {
-			s.answer(wrong(it.Address, codeAddress, "address must be your own, or a topic's"))
+		if it.Address != s.agent && it.Address != "" && !frame.ValidTopic(it.Address) {
+			b.wrong(s, it.Address, codeAddress, "address must be your own, or a topic's")
 			return
 		}
-		if !validTopic(it.Address) {
-			s.hub.commits.ack(s.agent, it.Cursor, func() { s.answer(wrong(s.agent, codeAhead, ErrAhead.Error())) })
+		if !frame.ValidTopic(it.Address) {
+			s.hub.commits.ack(s.agent, it.Cursor, func() { b.wrong(s, s.agent, codeAhead, ErrAhead.Error()) })
 		} else if err := s.hub.store.read(ctx, it.Address, s.agent, it.Cursor); err != nil {
 			s.hub.countError("redis")
-			s.answer(wrong(it.Address, codeUnavailable, err.Error()))
+			b.wrong(s, it.Address, codeUnavailable, err.Error())
 		}
 	case frame.OpSubscribe:
 		b.subscribe(ctx, s, it)
 	case frame.OpUnsubscribe:
-		if !validTopic(it.Address) {
-			s.answer(wrong(it.Address, codeAddress, "address "+topicForm))
+		if !frame.ValidTopic(it.Address) {
+			b.wrong(s, it.Address, codeAddress, "address "+topicForm)
 			return
 		}
 		if !s.shut(it.Address) {
-			s.answer(wrong(it.Address, codeInvalid, "address must be a topic that you have subscribed to"))
+			b.wrong(s, it.Address, codeInvalid, "address must be a topic that you have subscribed to")
 		}
 	case frame.OpPing:
-		s.answer(outgoing{item: frame.Item{Op: frame.OpPong, Message: it.Message}})
+		b.answer(s, &frame.Item{Op: frame.OpPong, Message: it.Message})
 	default:
-		s.answer(wrong("", codeInvalid, fmt.Sprintf("unknown item %q; known: S, A, U, N, P", rune(it.Op))))
+		b.wrong(s, "", codeInvalid, fmt.Sprintf("unknown item %q; known: S, A, U, N, P", rune(it.Op)))
 	}
 }
 
-func (batchSpeech) subscribe(ctx context.Context, s *session, it *frame.Item) {
-	if !validTopic(it.Address) {
-		s.answer(wrong(it.Address, codeAddress, "address "+topicForm))
+func (b *batchSpeech) subscribe(ctx context.Context, s *session, it *frame.Item) {
+	if !frame.ValidTopic(it.Address) {
+		b.wrong(s, it.Address, codeAddress, "address "+topicForm)
 		return
 	}
 	ok, err := s.subscribe(ctx, it.Address, it.Cursor, func(c frame.Cursor) {
-		s.answer(outgoing{item: frame.Item{Op: frame.OpSubscribed, Address: it.Address, Cursor: c}})
+		b.answer(s, &frame.Item{Op: frame.OpSubscribed, Address: it.Address, Cursor: c})
 	})
 	switch {
 	case err != nil:
-		s.answer(wrong(it.Address, codeOf(err), err.Error()))
+		b.wrong(s, it.Address, codeOf(err), err.Error())
 	case !ok:
-		s.answer(wrong(it.Address, codeTooMany, fmt.Sprintf("a session subscribes to at most %d topics", topicsMax)))
+		b.wrong(s, it.Address, codeTooMany, fmt.Sprintf("a session subscribes to at most %d topics", topicsMax))
 	}
 }
 
-func (batchSpeech) send(s *session, it *frame.Item) {
-	refuse := func(seq uint64, code, message string) {
-		s.answer(outgoing{item: frame.Item{
-			Op: frame.OpRefused, Address: it.Address, Producer: it.Producer, Seq: seq, Code: code, Message: message,
-		}})
-	}
+// send takes a send item in, or refuses it.
+func (b *batchSpeech) send(s *session, sent *intake, it *frame.Item) {
 	if message, code := checkBatch(it); code != "" {
 		s.hub.metrics.count("refused", int(min(it.Count, frame.BatchMax)))
-		refuse(it.Seq, code, message)
+		b.refuse(s, it.Address, it.Producer, it.Seq, code, message)
 		return
 	}
-	last := it.Seq + it.Count - 1
-	s.send(&chunk{to: it.Address, producer: it.Producer, seq: it.Seq, count: it.Count, messages: it.Body}, func(o outcome) {
-		if o.err != nil {
-			refuse(it.Seq, codeOf(o.err), o.err.Error())
-			return
-		}
-		s.answer(outgoing{item: frame.Item{Op: frame.OpSent, Address: it.Address, Producer: it.Producer, Seq: last, Cursor: o.cursor}})
-	})
+	if b.producer != it.Producer {
+		b.producer, b.sender = it.Producer, senderOf(s.agent, it.Producer)
+	}
+	ch := sent.add()
+	ch.to, ch.from, ch.producer, ch.sender = it.Address, s.agent, it.Producer, b.sender
+	ch.seq, ch.first, ch.count, ch.messages = it.Seq, it.Seq, it.Count, it.Body
+}
+
+// store hands on what a frame has sent so far.
+func (b *batchSpeech) store(s *session, sent *intake) {
+	if list := sent.take(); len(list) > 0 {
+		s.send(list, func(ch *chunk, o outcome) { b.stored(s, ch, o) })
+	}
+}
+
+// stored answers a send.
+func (b *batchSpeech) stored(s *session, ch *chunk, o outcome) {
+	if o.err != nil {
+		b.refuse(s, ch.to, ch.producer, ch.first, codeOf(o.err), o.err.Error())
+		return
+	}
+	b.answer(s, &frame.Item{Op: frame.OpSent, Address: ch.to, Producer: ch.producer, Seq: ch.seq + ch.count - 1, Cursor: o.cursor})
+}
+
+func (b *batchSpeech) refuse(s *session, to, producer string, seq uint64, code, message string) {
+	b.answer(s, &frame.Item{Op: frame.OpRefused, Address: to, Producer: producer, Seq: seq, Code: code, Message: message})
 }
 
 // seqMax is what the scripts can count to.
@@ -122,7 +156,7 @@ func checkBatch(it *frame.Item) (message, code string) {
 	switch {
 	case !validAddress(it.Address):
 		return "to " + addressForm, codeAddress
-	case !producerPattern.MatchString(it.Producer):
+	case !frame.ValidProducer(it.Producer):
 		return "producer " + producerForm, codeInvalid
 	case it.Seq == 0 || it.Seq > seqMax:
 		return "seq must be the number of the first message, from 1 on, without gaps for each address", codeInvalid
@@ -137,7 +171,7 @@ func checkBatch(it *frame.Item) (message, code string) {
 			return fmt.Sprintf("message %d of %d: %s", n+1, it.Count, err), codeMalformed
 		case len(body) > MaxBody:
 			return errTooLarge.Error(), codeTooLarge
-		case len(id) > 0 && !idPattern.Match(id):
+		case !frame.ValidID(id):
 			return "id " + idForm, codeInvalid
 		}
 		rest = next
@@ -148,16 +182,16 @@ func checkBatch(it *frame.Item) (message, code string) {
 	return "", ""
 }
 
-func (batchSpeech) say(ctx context.Context, s *session, queue []outgoing) error {
+func (*batchSpeech) say(ctx context.Context, s *session, queue []outgoing) error {
 	pooled := buffers.Get().(*[]byte)
 	buf := (*pooled)[:0]
 	defer func() { *pooled = buf[:0]; buffers.Put(pooled) }()
 	for i := range queue {
-		it := &queue[i].item
 		if e := queue[i].entry; e != nil {
-			it = &frame.Item{Op: frame.OpDeliver, Address: queue[i].address, Cursor: e.cursor, Count: e.count, Body: e.records}
+			buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpDeliver, Address: queue[i].address, Cursor: e.cursor, Count: e.count, Body: e.records})
+		} else {
+			buf = append(buf, queue[i].answers...)
 		}
-		buf = frame.AppendItem(buf, it)
 		if len(buf) < frameGoal && i < len(queue)-1 {
 			continue
 		}

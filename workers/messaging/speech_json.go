@@ -17,8 +17,21 @@ type jsonSpeech struct{}
 
 func (jsonSpeech) limit() int64 { return frameMax }
 
-func (jsonSpeech) hello(s *session, c frame.Cursor) outgoing {
-	return outgoing{text: &frame.Frame{Type: frame.Hello, Agent: s.agent, Cursor: c.String(), Instance: s.hub.instance}}
+// joins: an answer is a message of its own.
+func (jsonSpeech) joins() bool { return false }
+
+func (j jsonSpeech) hello(s *session, c frame.Cursor) {
+	j.answer(s, &frame.Frame{Type: frame.Hello, Agent: s.agent, Cursor: c.String(), Instance: s.hub.instance})
+}
+
+func (jsonSpeech) answer(s *session, f *frame.Frame) {
+	s.answer(func(b []byte) []byte {
+		raw, err := json.Marshal(f)
+		if err != nil {
+			s.end(endError)
+		}
+		return append(b, raw...)
+	})
 }
 
 func (j jsonSpeech) hear(ctx context.Context, s *session, kind websocket.MessageType, raw []byte) {
@@ -39,7 +52,7 @@ func (j jsonSpeech) hear(ctx context.Context, s *session, kind websocket.Message
 	case frame.Subscribe:
 		j.subscribe(ctx, s, f)
 	case frame.Unsubscribe:
-		if !validTopic(f.Topic) {
+		if !frame.ValidTopic(f.Topic) {
 			j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeAddress, Message: "topic " + topicForm})
 			return
 		}
@@ -47,21 +60,21 @@ func (j jsonSpeech) hear(ctx context.Context, s *session, kind websocket.Message
 			j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeInvalid, Message: "topic must be one that you have subscribed to"})
 			return
 		}
-		s.answer(outgoing{text: &frame.Frame{Type: frame.Unsubscribed, ID: f.ID, Topic: f.Topic}})
+		j.answer(s, &frame.Frame{Type: frame.Unsubscribed, ID: f.ID, Topic: f.Topic})
 	case frame.Ping:
 		// Who pings after an acknowledgement finds it done.
 		if s.unflushed != (frame.Cursor{}) {
 			j.flush(ctx, s)
 		}
-		s.answer(outgoing{text: &frame.Frame{Type: frame.Pong, ID: f.ID}})
+		j.answer(s, &frame.Frame{Type: frame.Pong, ID: f.ID})
 	default:
 		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "unknown type; known: send, ack, ping, subscribe, unsubscribe"})
 	}
 }
 
-func (jsonSpeech) refuse(s *session, f frame.Frame) {
+func (j jsonSpeech) refuse(s *session, f frame.Frame) {
 	f.Type = frame.Error
-	s.answer(outgoing{text: &f})
+	j.answer(s, &f)
 }
 
 func (j jsonSpeech) send(s *session, f frame.Frame) {
@@ -75,12 +88,12 @@ func (j jsonSpeech) send(s *session, f frame.Frame) {
 		j.refuse(s, frame.Frame{ID: f.ID, Code: codeFor(problems), Message: problems[0].Field + " " + problems[0].Problem})
 		return
 	}
-	s.send(l.chunk(), func(o outcome) {
+	s.send([]*chunk{l.chunk()}, func(_ *chunk, o outcome) {
 		if o.err != nil {
 			j.refuse(s, frame.Frame{ID: f.ID, Code: codeOf(o.err), Message: o.err.Error()})
 			return
 		}
-		s.answer(outgoing{text: &frame.Frame{Type: frame.Sent, ID: f.ID, Cursor: o.cursor.String(), Duplicate: o.duplicate}})
+		j.answer(s, &frame.Frame{Type: frame.Sent, ID: f.ID, Cursor: o.cursor.String(), Duplicate: o.duplicate})
 	})
 }
 
@@ -90,7 +103,7 @@ func (j jsonSpeech) ack(ctx context.Context, s *session, f frame.Frame) {
 	case err != nil:
 		j.refuse(s, frame.Frame{ID: f.ID, Code: codeInvalid, Message: "cursor " + cursorForm})
 		return
-	case f.Topic != "" && !validTopic(f.Topic):
+	case f.Topic != "" && !frame.ValidTopic(f.Topic):
 		j.refuse(s, frame.Frame{ID: f.ID, Topic: f.Topic, Code: codeAddress, Message: "topic " + topicForm})
 		return
 	}
@@ -124,7 +137,7 @@ func (j jsonSpeech) flush(ctx context.Context, s *session) {
 func (j jsonSpeech) subscribe(ctx context.Context, s *session, f frame.Frame) {
 	var c frame.Cursor
 	problem, code := "", codeInvalid
-	if !validTopic(f.Topic) {
+	if !frame.ValidTopic(f.Topic) {
 		problem, code = "topic "+topicForm, codeAddress
 	} else if f.Cursor != "" {
 		var err error
@@ -137,7 +150,7 @@ func (j jsonSpeech) subscribe(ctx context.Context, s *session, f frame.Frame) {
 		return
 	}
 	ok, err := s.subscribe(ctx, f.Topic, c, func(c frame.Cursor) {
-		s.answer(outgoing{text: &frame.Frame{Type: frame.Subscribed, ID: f.ID, Topic: f.Topic, Cursor: c.String()}})
+		j.answer(s, &frame.Frame{Type: frame.Subscribed, ID: f.ID, Topic: f.Topic, Cursor: c.String()})
 	})
 	switch {
 	case err != nil:
@@ -148,16 +161,9 @@ func (j jsonSpeech) subscribe(ctx context.Context, s *session, f frame.Frame) {
 }
 
 func (jsonSpeech) say(ctx context.Context, s *session, queue []outgoing) error {
-	write := func(f *frame.Frame) error {
-		raw, err := json.Marshal(f)
-		if err != nil {
-			return err
-		}
-		return s.conn.Write(ctx, websocket.MessageText, raw)
-	}
 	for i := range queue {
 		if queue[i].entry == nil {
-			if err := write(queue[i].text); err != nil {
+			if err := s.conn.Write(ctx, websocket.MessageText, queue[i].answers); err != nil {
 				return err
 			}
 			continue
@@ -167,7 +173,11 @@ func (jsonSpeech) say(ctx context.Context, s *session, queue []outgoing) error {
 			return err
 		}
 		for _, f := range frames {
-			if err := write(f); err != nil {
+			raw, err := json.Marshal(f)
+			if err != nil {
+				return err
+			}
+			if err := s.conn.Write(ctx, websocket.MessageText, raw); err != nil {
 				return err
 			}
 		}

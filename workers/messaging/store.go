@@ -28,13 +28,9 @@ const (
 )
 
 var (
-	//go:embed scripts/append.lua
-	appendSource string
-	//go:embed scripts/ack.lua
-	ackSource string
-
-	appendScript = redis.NewScript(appendSource)
-	ackScript    = redis.NewScript(ackSource)
+	//go:embed scripts/round.lua
+	roundSource string
+	roundScript = redis.NewScript(roundSource)
 )
 
 // store is the mailboxes in Redis: for each a log (a stream of rounds) and a
@@ -127,14 +123,15 @@ func (s *store) from(ctx context.Context, address string, named frame.Cursor) (f
 
 // ack acknowledges an inbox up to a cursor at once.
 func (s *store) ack(ctx context.Context, agent string, c frame.Cursor) (int, error) {
-	n, err := ackScript.Run(ctx, s.redis, []string{logKey(agent), stateKey(agent)}, c.MS, c.N, mailboxKeep.Milliseconds()).Int()
-	if err != nil {
+	p := &posting{box: &box{address: agent}, ack: &ack{at: c}}
+	keys, args := p.script()
+	if err := p.read(roundScript.Run(ctx, s.redis, keys, args...)); err != nil {
 		return 0, fmt.Errorf("redis: %w", err)
 	}
-	if n < 0 {
+	if p.acked < 0 {
 		return 0, ErrAhead
 	}
-	return n, nil
+	return p.acked, nil
 }
 
 // connected counts an agent's connections, over all hubs.

@@ -15,8 +15,7 @@ type wakes struct {
 func (w *wakes) later(o *outbox) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.holds > 0 && !o.listed {
-		o.listed = true
+	if w.holds > 0 {
 		w.waiting = append(w.waiting, o)
 	}
 	return w.holds > 0
@@ -35,9 +34,6 @@ func (w *wakes) release() {
 	w.holds--
 	list := w.waiting
 	w.waiting = nil
-	for _, o := range list {
-		o.listed = false
-	}
 	w.mu.Unlock()
 	for _, o := range list {
 		o.ring()

@@ -44,7 +44,7 @@ func newAgents(o options, url string, received *atomic.Int64) ([]*agent, error) 
 		}
 		var err error
 		a.Client, err = hub.New(hub.Config{
-			URL: url, Agent: name(i), Handle: a.handle, Window: o.window,
+			URL: url, Agent: o.name(i), Handle: a.handle, Window: o.window,
 			Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		})
 		if err != nil {
@@ -55,7 +55,9 @@ func newAgents(o options, url string, received *atomic.Int64) ([]*agent, error) 
 	return agents, nil
 }
 
-func name(i int) string { return fmt.Sprintf("bench-%d", i) }
+// name is an agent's, new with each load: the last acknowledgements of the one before may
+// still be on their way, and its messages would come again.
+func (o *options) name(i int) string { return fmt.Sprintf("bench-%d-%d", o.load, i) }
 
 // one sends the next message, due at a time; false when the window stayed full until ctx ended.
 func (a *agent) one(ctx context.Context, o options, due time.Time) bool {
@@ -63,7 +65,7 @@ func (a *agent) one(ctx context.Context, o options, due time.Time) bool {
 	a.numbers[a.next]++
 	b := body(o.size, uint32(a.index), a.numbers[a.next], due)
 	a.next = (a.next + 1) % o.peers
-	err := a.Queue(ctx, name(peer), "", b, func(err error) {
+	err := a.Queue(ctx, o.name(peer), "", b, func(err error) {
 		if err != nil {
 			a.failed.Add(1)
 			return

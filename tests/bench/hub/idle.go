@@ -24,7 +24,7 @@ func idle(ctx context.Context, o options, url string, server *exec.Cmd) error {
 		clients.Go(func() { _ = a.Run(running) })
 	}
 	for i, a := range agents {
-		if err := a.Send(ctx, name((i+1)%o.agents), "", body(o.size, uint32(i), 1, time.Now())); err != nil {
+		if err := a.Send(ctx, o.name((i+1)%o.agents), "", body(o.size, uint32(i), 1, time.Now())); err != nil {
 			return err
 		}
 	}

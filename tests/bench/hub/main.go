@@ -36,6 +36,7 @@ const serveAs = "HIVE_BENCH_SERVE"
 
 type options struct {
 	agents, peers, seconds, rate, window, size int
+	load                                       int // which of a run it is
 	fsync, pprof                               string
 	idle                                       bool
 }
@@ -97,6 +98,7 @@ func run(o options) error {
 			return err
 		}
 		failed, rate = r.throughputBar(o), int(r.throughput()/2)
+		o.load++
 	}
 	r, err := measure(ctx, o, url, rate, store, server)
 	if err != nil {
