@@ -31,14 +31,15 @@ if ARGV[5] ~= '' then
     acked = -1
   elseif ms > was_done or ms == was_done and n > done then
     set = {'ams', ARGV[5], 'an', ARGV[6]}
-    trim = text('%s-%.0f', ARGV[5], n + 1)
+    trim = text('%s-%d', ARGV[5], n + 1)
     acked, done = math.max(0, n - done), n
   end
 end
 
-local ms, n, said, out = was, start, {}, {}
+local ms, n, stored = was, start, 0
 local sizes, numbered = cmsgpack.unpack(ARGV[8]), tonumber(ARGV[9])
-local chunks = #sizes / 3
+local chunks, most = #sizes / 3, tonumber(ARGV[1])
+if most == 0 then most = math.huge end
 if chunks > 0 then
   local now = call('TIME')
   ms = math.max(was, now[1] * 1000 + math.floor(now[2] / 1000))
@@ -46,65 +47,71 @@ end
 local generation = math.floor(ms / keep)
 local numbers, before = KEYS[3 + generation % 2], KEYS[4 - generation % 2]
 
-local names, known = {}, {}
--- learn reads what is known of some names and answers the others.
-local function learn(wanted, command)
-  local others = {}
-  for i = 1, #wanted, 1000 do
-    local list = {unpack(wanted, i, math.min(i + 999, #wanted))}
-    local got = command(list)
-    for j = 1, #list do
-      if got[j] then known[list[j]] = tonumber(got[j]) else others[#others + 1] = list[j] end
-    end
-  end
-  return others
-end
+-- What is known of each sender: mostly all stand in this generation.
+local names, got = {}, {}
 for i = 1, numbered do names[i] = ARGV[8 + 2 * i] end
-local new = learn(names, function(list) return call('HMGET', numbers, unpack(list)) end)
-new = learn(new, function(list) return call('HMGET', before, unpack(list)) end)
--- A version before generations kept each number under a key.
-learn(new, function(list)
-  local keys = {}
-  for i = 1, #list do keys[i] = string.sub(log, 1, -4) .. 'from:' .. list[i] end
-  return call('MGET', unpack(keys))
-end)
-
-local stored = 0
-local function put(count)
-  if ARGV[1] ~= '0' and n - done + count > tonumber(ARGV[1]) then return 'full' end
-  n = n + count
-  stored = stored + 1
-  return 'stored'
+if numbered <= 1000 then
+  if numbered > 0 then got = call('HMGET', numbers, unpack(names)) end
+else
+  for i = 1, numbered, 1000 do
+    local part = call('HMGET', numbers, unpack(names, i, math.min(i + 999, numbered)))
+    for j = 1, #part do got[i + j - 1] = part[j] end
+  end
 end
 for i = 1, numbered do
-  local first, count = sizes[3 * i - 2], sizes[3 * i - 1]
-  local last = known[names[i]] or 0
-  if first == last + 1 then
-    said[i] = put(count)
-    if said[i] == 'stored' then known[names[i]] = last + count end
-  elseif first > last then said[i] = text('gap %.0f', last)
-  elseif first + count - 1 <= last then said[i] = 'duplicate '
-  else said[i] = text('part %.0f', last) end
+  if not got[i] then
+    -- A version before generations kept each number under a key.
+    got[i] = call('HGET', before, names[i]) or call('GET', string.sub(log, 1, -4) .. 'from:' .. names[i]) or '0'
+  end
+end
+
+-- said are the words for what is not stored; known are the last numbers of this round, in
+-- which a sender may come twice.
+local said, known = nil, {}
+for i = 1, numbered do
+  local name, first, count = names[i], sizes[3 * i - 2], sizes[3 * i - 1]
+  local last = known[name] or tonumber(got[i])
+  local word
+  if first > last + 1 then word = text('gap %d', last)
+  elseif first + count - 1 <= last then word = 'duplicate '
+  elseif first <= last then word = text('part %d', last)
+  elseif n - done + count > most then word = 'full'
+  else
+    n = n + count
+    stored = stored + 1
+    known[name] = last + count
+  end
+  if word then
+    said = said or {}
+    said[i] = word
+  end
 end
 for i = numbered + 1, chunks do
   local key, digest = KEYS[4 + i - numbered], ARGV[9 + numbered + i]
-  local seen = call('GET', key)
+  local count, seen, word = sizes[3 * i - 1], call('GET', key), nil
   if seen then
     -- One without a digest was stored by a version before digests: its id alone tells.
     local cursor, of = string.match(seen, '^(%S+) ?(%S*)$')
-    said[i] = (of == '' or of == digest) and 'duplicate ' .. cursor or 'conflict'
+    word = (of == '' or of == digest) and 'duplicate ' .. cursor or 'conflict'
+  elseif n - done + count > most then word = 'full'
   else
-    said[i] = put(sizes[3 * i - 1])
-    if said[i] == 'stored' then call('SET', key, text('%.0f-%.0f %s', ms, n, digest), 'PX', ARGV[4]) end
+    n = n + count
+    stored = stored + 1
+    call('SET', key, text('%d-%d %s', ms, n, digest), 'PX', ARGV[4])
+  end
+  if word then
+    said = said or {}
+    said[i] = word
   end
 end
 
+local out = {text('%d-%d', was, start), text('%d-%d', ms, n), text('%d', acked)}
 local records, pairs, from, upto = ARGV[7], ARGV, 10, 9 + 2 * numbered
-if stored < chunks then
+if said then
   local accepted, at = {}, 1
   pairs, from = {}, 1
   for i = 1, chunks do
-    if said[i] == 'stored' then
+    if not said[i] then
       accepted[#accepted + 1] = string.sub(records, at, at + sizes[3 * i] - 1)
       if i <= numbered then
         pairs[#pairs + 1] = names[i]
@@ -112,30 +119,29 @@ if stored < chunks then
       end
     end
     at = at + sizes[3 * i]
-    out[3 + i] = said[i]
+    out[3 + i] = said[i] or 'stored'
   end
   records, upto = table.concat(accepted), #pairs
 end
-out[1], out[2], out[3] = text('%.0f-%.0f', was, start), text('%.0f-%.0f', ms, n), text('%d', acked)
 if trim then call('XTRIM', log, 'MINID', '=', trim) end
 if stored > 0 then
   local added = 0
   for i = from, upto, 1000 do added = added + call('HSET', numbers, unpack(pairs, i, math.min(i + 999, upto))) end
   if added > 0 then
-    call('PEXPIREAT', numbers, text('%.0f', (generation + 2) * keep))
+    call('PEXPIREAT', numbers, text('%d', (generation + 2) * keep))
     -- Redis keeps a small hash as a list and walks it for each name; a name of more than 64
     -- bytes makes a table of it.
     if call('HLEN', numbers) > 16 then call('HSET', numbers, string.rep('-', 65), '0') end
   end
-  if ARGV[1] ~= '0' then call('XADD', log, out[2], 'd', records)
+  if most < math.huge then call('XADD', log, out[2], 'd', records)
   else call('XADD', log, 'MAXLEN', '~', ARGV[2], out[2], 'd', records) end
   local at = #set
-  set[at + 1], set[at + 2], set[at + 3], set[at + 4] = 'ms', text('%.0f', ms), 'n', text('%.0f', n)
+  set[at + 1], set[at + 2], set[at + 3], set[at + 4] = 'ms', text('%d', ms), 'n', text('%d', n)
 end
 if #set > 0 then
   -- Its life is drawn out once an hour: each write here is one more in the AOF.
   local old = ms - tonumber(state[5] or 0) > 3600000
-  if old then set[#set + 1], set[#set + 2] = 'kept', text('%.0f', ms) end
+  if old then set[#set + 1], set[#set + 2] = 'kept', text('%d', ms) end
   call('HSET', place, unpack(set))
   if old then
     call('PEXPIRE', log, keep)
