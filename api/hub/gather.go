@@ -4,33 +4,34 @@ import "time"
 
 // gatherMax is how long a message may wait for others to share its frame. A frame
 // costs both sides more than a hundred small messages in it do.
-const gatherMax = 5 * time.Millisecond
+const gatherMax = 10 * time.Millisecond
 
-// gather holds small messages back for a moment after a frame has gone, so that
-// a busy sender fills its frames. The first message after a pause goes at once, and
-// so does that of a sender who waits for each answer. All under the client's lock.
+// gather holds messages back while a frame is under way, so that a busy sender fills
+// its frames, the more the busier the hub is. The first message after a pause goes at
+// once, and so does that of a sender who waits for each answer. All under the client's lock.
 type gather struct {
 	holding bool
-	// single: the last frame carried one message, and its answer frees the next.
-	single bool
-	over   *time.Timer
+	// The frame is answered when its last lane has confirmed up to here.
+	last *lane
+	upTo uint64
+	over *time.Timer
+	// Acknowledgements have gathered for long enough.
+	due bool
 }
 
-// hold begins after a frame that carried messages; the caller holds the lock.
-func (c *Client) hold(carried uint64) {
-	if carried == 0 {
+// hold begins after a frame that carried messages, these the last of them; the caller holds the lock.
+func (c *Client) hold(last *lane) {
+	if last == nil {
 		return
 	}
-	c.single = carried == 1 && !c.holding
-	c.holding = true
+	c.holding, c.last, c.upTo = true, last, last.sent
 	c.over.Reset(gatherMax)
 }
 
-// answered lets the next message go when the only one before it is stored; the caller holds the lock.
-func (c *Client) answered(n int) {
-	if n > 0 && c.single {
-		c.single, c.holding = false, false
-		c.wakeLanes()
+// answered ends the hold when the frame's last message is stored; the caller holds the lock.
+func (c *Client) answered() {
+	if c.holding && c.last.confirmed >= c.upTo {
+		c.release()
 	}
 }
 
@@ -38,12 +39,23 @@ func (c *Client) answered(n int) {
 func (c *Client) gathered() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.holding = false
-	c.wakeLanes()
+	c.release()
 }
 
-func (c *Client) wakeLanes() {
-	if len(c.dirty) > 0 {
+// release lets go what was held; the caller holds the lock.
+func (c *Client) release() {
+	c.holding = false
+	if len(c.dirty) > 0 || c.due {
+		c.wake()
+	}
+}
+
+// ripe sends acknowledgements, or lets them go with the next frame.
+func (c *Client) ripe() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due = true
+	if !c.holding {
 		c.wake()
 	}
 }

@@ -78,7 +78,7 @@ func (c *Client) stored(it *frame.Item) {
 	if l != nil && l.producer == it.Producer {
 		done = l.confirm(it.Seq)
 	}
-	c.answered(len(done))
+	c.answered()
 	c.mu.Unlock()
 	c.settle(done, nil)
 }
@@ -104,7 +104,7 @@ func (c *Client) refused(it *frame.Item) {
 	}
 	if !l.held && lost == nil {
 		l.held = true
-		time.AfterFunc(refusedPause, func() { c.release(l) })
+		time.AfterFunc(refusedPause, func() { c.retry(l) })
 	}
 	c.mu.Unlock()
 	c.settle(lost, fmt.Errorf("the hub refuses it: %w", errors.New(it.Code+": "+it.Message)))
@@ -117,7 +117,8 @@ func (c *Client) rename(l *lane) {
 	l.confirmed, l.sent = 0, 0
 }
 
-func (c *Client) release(l *lane) {
+// retry sends again what was refused.
+func (c *Client) retry(l *lane) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l.held = false
@@ -143,7 +144,8 @@ func (c *Client) batch(buf []byte) []byte {
 	buf = c.acknowledgements(buf)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, carried := 0, uint64(0)
+	n := 0
+	var last *lane
 	for n < len(c.dirty) && len(buf) < frameGoal {
 		l := c.dirty[n]
 		n++
@@ -151,15 +153,14 @@ func (c *Client) batch(buf []byte) []byte {
 		if !l.waiting() {
 			continue
 		}
-		before := l.sent
 		buf, c.scratch = l.next(buf, c.scratch)
-		carried += l.sent - before
+		last = l
 		if l.waiting() { // behind the others, so that none starves
 			l.dirty = true
 			c.dirty = append(c.dirty, l)
 		}
 	}
 	c.dirty = append(c.dirty[:0], c.dirty[n:]...)
-	c.hold(carried)
+	c.hold(last)
 	return buf
 }

@@ -84,7 +84,7 @@ func (c *Client) handle(ctx context.Context) error {
 			last := messages[len(messages)-1]
 			c.mu.Lock()
 			if len(c.acks) == 0 { // else one is waiting
-				time.AfterFunc(ackPause, c.wake)
+				time.AfterFunc(ackPause, c.ripe)
 			}
 			c.acks[last.Address] = last.Cursor
 			c.mu.Unlock()
@@ -212,6 +212,7 @@ func (c *Client) acknowledgements(buf []byte) []byte {
 		buf = frame.AppendItem(buf, &frame.Item{Op: frame.OpAck, Address: address, Cursor: cursor})
 	}
 	clear(c.acks)
+	c.due = false
 	return buf
 }
 
