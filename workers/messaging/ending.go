@@ -36,13 +36,11 @@ func (r endReason) code() websocket.StatusCode {
 	}
 }
 
+// Error makes it a context's cause.
+func (r endReason) Error() string { return string(r) }
+
 // end asks for the session's end; the first reason stands.
-func (s *session) end(r endReason) {
-	select {
-	case s.ending <- r:
-	default:
-	}
-}
+func (s *session) end(r endReason) { s.ending(r) }
 
 func readEnd(err error) endReason {
 	if websocket.CloseStatus(err) != -1 || errors.Is(err, io.EOF) {

@@ -30,9 +30,10 @@ func deafSession(f *testing.F, sp speech) *session {
 	}
 	h.commits.count, h.commits.gauge = count, func(float64) {}
 	s := &session{
-		hub: h, agent: "a", speech: sp, ending: make(chan endReason, 1), feeds: map[string]*feed{},
+		hub: h, agent: "a", speech: sp, feeds: map[string]*feed{},
 		out: outbox{signal: make(chan struct{}, 1), wakes: &h.commits.wakes},
 	}
+	s.ended, s.ending = context.WithCancelCause(context.Background())
 	s.flight.room = make(chan struct{}, 1)
 	return s
 }
@@ -74,10 +75,8 @@ func hearOne(t *testing.T, s *session, kind websocket.MessageType, raw []byte) {
 		require.Nil(t, queue[i].entry)
 	}
 	require.LessOrEqual(t, len(queue), answersMax)
-	select {
-	case r := <-s.ending:
-		require.Equal(t, endSlow, r)
-	default:
+	if s.ended.Err() != nil {
+		require.Equal(t, endSlow, context.Cause(s.ended))
 	}
 }
 

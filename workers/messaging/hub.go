@@ -136,11 +136,12 @@ func (h *hub) replaced(agent string, newest int64) {
 func newSession(h *hub, conn *websocket.Conn, agent string) *session {
 	s := &session{
 		hub: h, conn: conn, id: uuid.NewString(), agent: agent, speech: jsonSpeech{},
-		ending: make(chan endReason, 1), feeds: map[string]*feed{}, out: outbox{signal: make(chan struct{}, 1), wakes: &h.commits.wakes},
+		feeds: map[string]*feed{}, out: outbox{signal: make(chan struct{}, 1), wakes: &h.commits.wakes},
 	}
 	if conn.Subprotocol() == frame.Subprotocol {
 		s.speech = &batchSpeech{}
 	}
+	s.ended, s.ending = context.WithCancelCause(context.Background())
 	s.flight.room = make(chan struct{}, 1)
 	return s
 }

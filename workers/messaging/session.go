@@ -3,6 +3,7 @@ package messaging
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -33,7 +34,8 @@ type session struct {
 	agent  string
 	nth    int64 // connection of this agent, on any hub
 	speech speech
-	ending chan endReason
+	ended  context.Context // its cause is the first endReason
+	ending context.CancelCauseFunc
 
 	out   outbox
 	feeds map[string]*feed // under out.mu
@@ -60,29 +62,41 @@ type speech interface {
 	joins() bool
 }
 
-// run serves the socket until one side ends it.
+// run serves the socket until one side ends it. A goroutine waits for each direction and
+// none for the end: of a session that is silent, their stacks are the most.
 func (s *session) run(parent context.Context, cursor frame.Cursor) {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
-	var wg sync.WaitGroup
+	closed := make(chan struct{})
+	context.AfterFunc(s.ended, func() {
+		defer close(closed)
+		s.close()
+		cancel()
+	})
+	var others sync.WaitGroup
 	s.speech.hello(s, cursor)
 	s.open(s.agent, cursor, func() {})
-	wg.Go(func() { s.write(ctx) })
-	wg.Go(func() { s.read(ctx) })
-	if err := s.hub.announce.connected(ctx, s.agent, s.nth); err != nil {
-		s.hub.log.Warn("could not announce a session; an older one may live on", "agent", s.agent, "error", err)
-	}
+	others.Go(func() { s.write(ctx) })
+	others.Go(func() {
+		if err := s.hub.announce.connected(ctx, s.agent, s.nth); err != nil {
+			s.hub.log.Warn("could not announce a session; an older one may live on", "agent", s.agent, "error", err)
+		}
+	})
 	s.hub.log.Info("agent connected", "agent", s.agent, "session", s.id, "cursor", cursor.String())
-
-	reason := <-s.ending
-	s.hub.metrics.closed.WithLabelValues(string(reason)).Inc()
-	// Close writes the close frame and waits for the peer's; reading goes on
-	// meanwhile, so the socket is closed before the readers are stopped.
-	_ = s.conn.Close(reason.code(), string(reason))
-	cancel()
-	wg.Wait()
+	s.read(ctx)
+	<-closed
+	others.Wait()
 	s.closeAll()
-	s.hub.log.Info("agent disconnected", "agent", s.agent, "session", s.id, "reason", reason)
+	s.hub.log.Info("agent disconnected", "agent", s.agent, "session", s.id, "reason", context.Cause(s.ended))
+}
+
+// close writes the close frame and waits for the peer's; reading goes on meanwhile,
+// so the socket is closed before the readers are stopped.
+func (s *session) close() {
+	reason := endError
+	_ = errors.As(context.Cause(s.ended), &reason)
+	s.hub.metrics.closed.WithLabelValues(string(reason)).Inc()
+	_ = s.conn.Close(reason.code(), string(reason))
 }
 
 // read handles the client's frames until the socket ends.
