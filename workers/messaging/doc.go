@@ -36,7 +36,7 @@
 //
 // At least once, and each message once per identity: an id (10 minutes), or a
 // producer and its number, dense for each mailbox, which is exact for 7 days and
-// costs one key however many messages it numbers. Order per mailbox is the order
+// costs a field of a hash however many messages it numbers. Order per mailbox is the order
 // of the cursors; what one session sends to one mailbox keeps its order.
 //
 // What all sessions send is committed in groups: one pipeline to each master,
@@ -45,7 +45,8 @@
 // blocking XREAD would need a connection per slot in a cluster; announcements
 // over Pub/Sub wake the reader instead, and it looks by itself each second. A
 // session that is not behind gets what this hub stores from memory, if it
-// follows its cursor without a gap.
+// follows its cursor without a gap; for one that is, it is kept until the fetcher
+// has caught up with it.
 //
 // Stored means: in the master's memory and on its way to its AOF; with
 // HIVE_REDIS_WAIT=N also in N replicas. Without it a node's crash may take back the
@@ -63,8 +64,8 @@
 // way to Redis is not read further.
 //
 // Time: a node rests between two rounds as long as the last one took, 1 to 5 ms, and
-// the Go client holds what follows a frame back for at most 5 ms, unless it waits
-// for each answer. Both sides of a frame, a round and a write cost the same for one
+// the Go client holds what follows a frame back until that is answered, for at most
+// 10 ms. Both sides of a frame, a round and a write cost the same for one
 // message and for a hundred: at 64 agents with 700 messages a second each, the fixed
 // costs alone filled two cores before.
 //

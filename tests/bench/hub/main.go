@@ -5,6 +5,8 @@
 //
 //	go run ./tests/bench/hub [-agents 64] [-seconds 10] [-rate 0] [-fsync everysec] [-peers 1] [-window 512]
 //
+// With -peers 64 -window 64 each message goes to another mailbox, which costs the most.
+//
 // A message counts when the hub has said that it is stored, the receiver has
 // handled it, and nothing is lost or repeated at the end. The second part is an
 // open loop: messages are due at even intervals, are sent whether or not the hub
