@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/leanvibe/hive/api/hive/v1/hivev1connect"
 )
 
 // balancer stands before the replicas of one service as nginx does: each request goes to
@@ -187,6 +189,7 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		_ = r.Body.Close()
 	}
+	said := newTalk(b.wire)
 	tried := map[string]bool{}
 	lastErr := errNoReplica
 	var last *http.Response
@@ -203,6 +206,9 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		out := r.Clone(r.Context())
 		out.URL.Host = addr
 		begun := &body{ReadCloser: r.Body}
+		if b.wire != nil && r.URL.Path == hivev1connect.AssignmentServiceWorkProcedure {
+			begun.ReadCloser = &along{ReadCloser: r.Body, frame: said.up}
+		}
 		switch {
 		case whole != nil:
 			out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(whole)), int64(len(whole))
@@ -223,7 +229,7 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 			continue
 		}
 		if b.wire != nil {
-			b.wire.response(resp, r.URL.Path, whole)
+			b.wire.response(resp, r.URL.Path, whole, said)
 		}
 		return resp, nil
 	}

@@ -21,14 +21,15 @@ const frameMost = 32 << 20
 // wire reads along what passes between agents and the orchestrator, and records it.
 type wire struct{ *recorder }
 
-// response reads an answer along; body is the request's, where it was read whole.
-func (w wire) response(r *http.Response, path string, body []byte) {
+// response reads an answer along; body is the request's, where it was read whole, and t what
+// is said on the stream, where it is one of many agents.
+func (w wire) response(r *http.Response, path string, body []byte, t *talk) {
 	if r.StatusCode != http.StatusOK {
 		return
 	}
 	switch path {
 	case hivev1connect.AssignmentServiceWorkProcedure:
-		r.Body = &along{ReadCloser: r.Body, frame: w.work}
+		r.Body = &along{ReadCloser: r.Body, frame: t.down}
 	case hivev1connect.AssignmentServiceAttachProcedure:
 		agent := agentOf(body)
 		r.Body = &along{ReadCloser: r.Body, frame: func(b []byte) { w.attach(agent, b) }}
@@ -47,19 +48,10 @@ func (w wire) response(r *http.Response, path string, body []byte) {
 	}
 }
 
-func (w wire) work(b []byte) {
-	var m hivev1.WorkResponse
-	if proto.Unmarshal(b, &m) != nil {
-		return
-	}
+func (w wire) work(m *hivev1.WorkResponse) {
 	for _, a := range m.GetAssignments() {
 		for _, as := range a.GetAssignments() {
 			w.assignment(a.GetAgentId(), as)
-		}
-	}
-	for _, r := range m.GetReported() {
-		if r.GetRefused() == "" {
-			w.verdict(r.GetAgentId(), r.GetExecution(), r.GetOutcome())
 		}
 	}
 	for _, l := range m.GetLost() {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	hiveQueue    = "peers"
+	hiveQueue  = "peers"
 	hiveAgents = 20
 	// hiveCapacity lets as many tasks be in hand as the window of the load has: so have the peers.
 	hiveCapacity = windowTasks / hiveAgents
