@@ -33,7 +33,6 @@ var contenders = []contender{
 	{"partition", "matcher and journal together, on a Redis of its own with everysec (about a quarter of a minute)", measurePartition},
 	{"server", "cmd/orchestrator as it ships, with streams of tasks and agents over HTTP/2 (about half a minute)", measureServer},
 	{"memory", "cmd/orchestrator with ten thousand agents and a hundred thousand waiting tasks (up to a minute)", measureMemory},
-	{"bodies", "cmd/orchestrator with two thousand waiting tasks of 64 KiB (about three minutes, nearly all of it waiting)", measureBodies},
 }
 
 const example = `

@@ -94,7 +94,7 @@ func loadMemory(ctx context.Context, say func(string, ...any)) (_ []Row, err err
 		return nil, err
 	}
 	say("waiting until all are at rest")
-	least, err := atRest(ctx, memoryCalm, orchestrator, messages, engine)
+	least, err := atRest(ctx, orchestrator, messages, engine)
 	if err != nil {
 		return nil, err
 	}
@@ -177,13 +177,13 @@ func connectMany(ctx context.Context, clients *sync.WaitGroup, url string) error
 	}
 }
 
-// atRest answers each process's resident memory when all have stopped to shrink for calm
-// seconds: what the load left behind is not what agents, tasks and sessions take.
-func atRest(ctx context.Context, calm int, services ...*server) ([]float64, error) {
+// atRest answers each process's resident memory when all have stopped to shrink: what the
+// load left behind is not what agents, tasks and sessions take.
+func atRest(ctx context.Context, services ...*server) ([]float64, error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	least := slices.Repeat([]float64{math.Inf(1)}, len(services))
-	for end, since := time.Now().Add(memoryWait), 0; since < calm && time.Now().Before(end); since++ {
+	for end, since := time.Now().Add(memoryWait), 0; since < memoryCalm && time.Now().Before(end); since++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

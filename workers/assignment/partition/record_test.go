@@ -116,13 +116,13 @@ func TestState_OlderRecords(t *testing.T) {
 		first, err := s.Get(one)
 		require.NoError(t, err)
 		require.Equal(t, Completed, first.Phase)
-		require.True(t, payload == string(first.Payload))
-		require.True(t, result == string(first.Result))
+		require.Equal(t, payload, string(first.Payload))
+		require.Equal(t, result, string(first.Result))
 		require.Nil(t, first.stored)
 		second, err := s.Get(two)
 		require.NoError(t, err)
 		require.Equal(t, Waiting, second.Phase)
-		require.True(t, payload == string(second.Payload))
+		require.Equal(t, payload, string(second.Payload))
 	}
 	same(s)
 	next, err := NewState(small())
@@ -142,7 +142,7 @@ func TestState_OlderRecords(t *testing.T) {
 	require.NoError(t, err)
 	c := next.take(&Changes{})
 	for _, a := range c.given {
-		require.True(t, payload == string(a.Payload), "attempt %d has the payload", a.Attempt)
+		require.Equal(t, payload, string(a.Payload), "attempt %d has the payload", a.Attempt)
 	}
 	require.NotEmpty(t, c.given)
 	require.Empty(t, c.bodies, "nothing of it was ever in Redis")
