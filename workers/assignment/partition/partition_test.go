@@ -68,6 +68,7 @@ func options(t testing.TB) Options {
 	t.Cleanup(func() { _ = client.Close() })
 	limits := DefaultLimits()
 	limits.Tasks, limits.Agents = 10_000, 100
+	limits.Lease = time.Hour // no agent falls silent because the machine stands still
 	return Options{
 		Journal: journal.Options{Client: client, Partition: int(numbers.Add(1)), Name: "first", Lease: patience},
 		Limits:  limits,
