@@ -76,7 +76,7 @@ func hearOne(t *testing.T, s *session, kind websocket.MessageType, raw []byte) {
 	}
 	require.LessOrEqual(t, len(queue), answersMax)
 	if s.ended.Err() != nil {
-		require.Equal(t, endSlow, context.Cause(s.ended))
+		require.ErrorIs(t, context.Cause(s.ended), endSlow)
 	}
 }
 
