@@ -65,7 +65,8 @@ func TestPartition_LargeBodiesFromSubmitToForgotten(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, largeBody(i), task.Payload)
 			}
-			go work(t.Context(), p, "a", seated(t, p, "a", 7))
+			seat := seated(t, p, "a", 7)
+			go work(t.Context(), p, "a", seat)
 			for i, d := range list {
 				task, err := p.Await(t.Context(), d.ID)
 				require.NoError(t, err)
