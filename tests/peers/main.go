@@ -42,6 +42,8 @@ runs. If a task is lost or acknowledged twice, its row is "no data".
   go run . --only streams,orchestrator        two contenders
   go run . --runs 5 --duration 10s            longer, calmer
   go run . --durability always                only with a sync before every answer
+  go run . --only orchestrator --durability everysec --steady 25000 --duration 10m --runs 1
+                                              no more than one even load, and whether all of it is done once
   go run . --json ../../out/peers.json        the table as JSON, too
 
 Contenders:
@@ -58,6 +60,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	set.DurationVar(&p.Duration, "duration", 5*time.Second, "length of one run")
 	set.DurationVar(&p.WarmUp, "warmup", 2*time.Second, "load before the first run, not measured")
 	set.IntVar(&p.Runs, "runs", 3, "runs of each figure; their median counts")
+	set.Float64Var(&p.Steady, "steady", 0, "in place of all else, pace each contender at so many a second for --duration")
 	set.Usage = func() {
 		fmt.Fprint(out, usage)
 		for _, s := range contenders() {
@@ -76,7 +79,11 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if p.Checkout, err = checkout(ctx); err != nil {
 		return err
 	}
-	list := rows(p.Run(ctx))
+	results := p.Run(ctx)
+	list := rows(results)
+	if p.Steady > 0 {
+		list = steadyRows(results)
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
 	}

@@ -19,8 +19,10 @@ type Plan struct {
 	Duration     time.Duration
 	WarmUp       time.Duration
 	Runs         int
-	Checkout     string
-	Progress     io.Writer
+	// Steady, in tasks a second, is paced in place of all else; 0: everything is measured.
+	Steady   float64
+	Checkout string
+	Progress io.Writer
 }
 
 // Result is what one contender reached at one durability; NoData says why a
@@ -49,6 +51,9 @@ type Delay struct {
 // on the machine: first saturation and the fixed rate, then the second rate,
 // which is known only when all have been saturated.
 func (p *Plan) Run(ctx context.Context) []*Result {
+	if p.Steady > 0 {
+		return p.steady(ctx)
+	}
 	fmt.Fprintf(p.Progress, "%d contenders, %d processors; each figure the median of %d runs of %s\n", len(p.Specs), runtime.NumCPU(), p.Runs, p.Duration)
 	var results []*Result
 	for _, d := range p.Durabilities {
@@ -68,6 +73,28 @@ func (p *Plan) Run(ctx context.Context) []*Result {
 			p.second(ctx, r, secondRate(r, part))
 		}
 		results = append(results, part...)
+	}
+	return results
+}
+
+// steady paces each contender at one rate. A task that is refused, lost or done twice is the
+// end of its run, which has no data then.
+func (p *Plan) steady(ctx context.Context) []*Result {
+	fmt.Fprintf(p.Progress, "%d contenders, %.0f a second for %s\n", len(p.Specs), p.Steady, p.Duration)
+	var results []*Result
+	for _, d := range p.Durabilities {
+		for i := range p.Specs {
+			r := &Result{Spec: p.Specs[i], Durability: d, Throughput: Figure{Value: p.Steady}}
+			err := p.with(ctx, r, func(s *Session) error {
+				r.Delays = []Delay{p.delay(ctx, s, r, p.Steady)}
+				return nil
+			})
+			if err != nil {
+				p.say(r, "no data: %v", err)
+				r.Delays = []Delay{{p.Steady, Figure{NoData: err}, Figure{NoData: err}}}
+			}
+			results = append(results, r)
+		}
 	}
 	return results
 }

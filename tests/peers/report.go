@@ -43,6 +43,22 @@ func rows(results []*Result) []Row {
 	return out
 }
 
+// steadyRows answers only the delays: nobody was asked for its most.
+func steadyRows(results []*Result) []Row {
+	var out []Row
+	for _, r := range results {
+		for _, d := range r.Delays {
+			for _, f := range []struct {
+				what string
+				Figure
+			}{{"p50", d.P50}, {"p99", d.P99}} {
+				out = append(out, newRow(rowName(r, fmt.Sprintf("start %s at %.0f/s", f.what, d.Rate)), "ms", f.Figure))
+			}
+		}
+	}
+	return out
+}
+
 func rowName(r *Result, what string) string {
 	return fmt.Sprintf("%s/%s/%s/%s", r.Spec.Room, r.Durability, r.Spec.Name, what)
 }

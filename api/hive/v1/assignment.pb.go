@@ -1363,7 +1363,7 @@ type WorkRequest struct {
 	// Ids of agents that get nothing more; what they hold stays theirs until it is
 	// reported, released or lost.
 	Detach []string `protobuf:"bytes,5,rep,name=detach,proto3" json:"detach,omitempty"`
-	// Numbers the frames of a stream that have results, from 1; 0: each result is to be
+	// A number that no other frame of the stream with results has; 0: each result is to be
 	// answered by a Reported of its own.
 	Sequence      uint64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
