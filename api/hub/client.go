@@ -138,8 +138,11 @@ func (c *Client) Queue(ctx context.Context, to, id string, body []byte, done fun
 	case len(body) > bodyMax:
 		return fmt.Errorf("body of %d bytes: want at most %d", len(body), bodyMax)
 	}
-	if err := c.window.Acquire(ctx, 1); err != nil {
-		return err
+	// Where there is room it is taken whatever ctx is: one that has ended means not to wait.
+	if !c.window.TryAcquire(1) {
+		if err := c.window.Acquire(ctx, 1); err != nil {
+			return err
+		}
 	}
 	c.mu.Lock()
 	if c.closed {
