@@ -321,7 +321,11 @@ func TestStopBySignals(t *testing.T) {
 	require.Equal(t, []any{false, 4}, []any{s.Killed, s.ExitCode}, "its own stop signal was sent")
 
 	b.eventually(loop.ID, func(c container.InspectResponse) bool { return c.RestartCount > 1 })
-	s, err = b.stop(loop, time.Second)
+	// The engine refuses to change a container that is just being started: the step is tried again then.
+	require.Eventually(t, func() bool {
+		s, err = b.stop(loop, time.Second)
+		return err == nil || runbook.KindOf(err) != runbook.Unreachable
+	}, patience, 100*time.Millisecond)
 	require.NoError(t, err)
 	require.True(t, s.Changed)
 	require.Equal(t, container.StateExited, b.inspect(loop.ID).State.Status)
