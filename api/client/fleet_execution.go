@@ -158,9 +158,6 @@ func (f *Fleet) reported(r *hivev1.Reported) (call func()) {
 	if h == nil || h.sent.IsZero() {
 		return nil // answered before, or given up
 	}
-	if r.GetOutcome().GetAccepted() {
-		delete(f.out.onWay, h.frame) // an older server answers each of the frame's
-	}
 	switch {
 	case mayPass(r.GetRefused()):
 		h.sent = time.Time{}
@@ -174,6 +171,7 @@ func (f *Fleet) reported(r *hivev1.Reported) (call func()) {
 		m.cfg.Log.Warn("result refused", "task", h.execution.GetTaskId(), "reason", r.GetOutcome().GetReason())
 		return f.end(h, errors.Join(h.err, ErrLost))
 	}
+	delete(f.out.onWay, h.frame) // an older server answers each of the frame's
 	f.out.pause.reset()
 	return f.end(h, h.err)
 }

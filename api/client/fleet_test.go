@@ -55,9 +55,15 @@ func within[T any](t testing.TB, c <-chan T) (v T) {
 }
 
 func TestFleet_EveryAssignmentThroughBrokenStreams(t *testing.T) {
+	for name, older := range map[string]bool{"by frames": false, "an older server, by results": true} {
+		t.Run(name, func(t *testing.T) { everyAssignment(t, older) })
+	}
+}
+
+func everyAssignment(t *testing.T, older bool) {
 	const agents, tasks = 20, 1500
 	h := newHall(tasks)
-	h.cuts, h.goodbyes, h.busy, h.lease = 25, 40, 15, 200*time.Millisecond
+	h.cuts, h.goodbyes, h.busy, h.lease, h.older = 25, 40, 15, 200*time.Millisecond, older
 	f := serve(t, h).NewFleet(FleetConfig{Log: silent})
 	var mu sync.Mutex
 	begun, ends := map[string]int{}, map[string]int{}

@@ -23,6 +23,7 @@ type hall struct {
 	cuts, goodbyes, busy int
 	lease                time.Duration
 	forbidden            string // agent that nobody lets in
+	older                bool   // each result has an answer of its own, as before frames had numbers
 
 	mu      sync.Mutex
 	waiting []string
@@ -192,7 +193,12 @@ func (h *hall) take(m *hivev1.WorkRequest, l *line) {
 		}
 	}
 	for _, c := range m.GetResults() {
-		r.Reported = append(r.Reported, h.report(c))
+		if said := h.report(c); h.older || said.GetRefused() != "" || !said.GetOutcome().GetAccepted() {
+			r.Reported = append(r.Reported, said)
+		}
+	}
+	if len(m.GetResults()) > 0 && !h.older {
+		r.Settled = append(r.Settled, m.GetSequence())
 	}
 	for _, x := range m.GetReleases() {
 		for _, e := range x.GetExecutions() {
