@@ -321,13 +321,16 @@ func TestStopBySignals(t *testing.T) {
 	require.Equal(t, []any{false, 4}, []any{s.Killed, s.ExitCode}, "its own stop signal was sent")
 
 	b.eventually(loop.ID, func(c container.InspectResponse) bool { return c.RestartCount > 1 })
-	// The engine refuses to change a container that is just being started: the step is tried again then.
+	// The engine fails to change a container that is just being started, and may have changed it all
+	// the same: the step is tried again then, and may find it done.
+	tries := 0
 	require.Eventually(t, func() bool {
+		tries++
 		s, err = b.stop(loop, time.Second)
 		return err == nil || runbook.KindOf(err) != runbook.Unreachable
 	}, patience, 100*time.Millisecond)
 	require.NoError(t, err)
-	require.True(t, s.Changed)
+	require.True(t, s.Changed || tries > 1)
 	require.Equal(t, container.StateExited, b.inspect(loop.ID).State.Status)
 	gone, err := b.hand.RemoveReplica(b.ctx, runbook.ReplicaInput{ID: loop.ID, Name: loop.Name, Run: "r"})
 	require.NoError(t, err)
