@@ -10,14 +10,13 @@ import (
 )
 
 const (
-	// batchMost bounds how many tasks are archived at once: a MiB without their bodies. So
-	// many come only when less would not keep up.
+	// batchMost bounds how many tasks are archived at once: a MiB without their bodies.
 	batchMost = 4096
 	// batchLeast is how far a batch shrinks when one after the other fails: what is too
 	// much for a PostgreSQL that crawls must not be tried again as it is for ever.
 	batchLeast = 256
 	// batchBytes bounds their bodies, in bytes, but for the last: large ones are read from
-	// Redis for it, and the batch is one transaction, whose time is bounded.
+	// Redis for it, and a transaction's time is bounded.
 	batchBytes = 16 << 20
 	idle       = time.Second
 	retry      = 2 * time.Second

@@ -29,8 +29,8 @@ const (
 	// keep a server's disk and processors busy, and Find never waits for a batch.
 	connsMost   = 4
 	insertsMost = 2
-	// halvesLeast is from how many tasks on a batch goes by two transactions side by side: only
-	// in a hurry, for each costs the disk a flush that others wait for.
+	// halvesLeast is from how many tasks on a batch goes by two transactions side by side: each
+	// costs the disk a flush, which a small batch is not worth.
 	halvesLeast = 2048
 	// insertTries bounds how often another writer may come first.
 	insertTries = 3

@@ -1,7 +1,8 @@
 // Package journal is the durable log of one partition in Redis. Keys share the
 // hash tag {pN}: owner (epoch, last sequence, lease), log (a stream, one entry per
 // batch, ID <sequence>-0), snap (the snapshot in chunks), snap:new (one being
-// written) and body:<name> (bytes too large for the log). Every change is one script that checks the owner's epoch.
+// written) and body:<name> (bytes too large for the log). Every change is one script that
+// checks the owner's epoch.
 //
 //	free or expired ──Takeover──> owned, epoch+1 ──Release or lease runs out──> free
 //

@@ -157,8 +157,10 @@ func (p *Partition) landed(b *batch) error {
 	if b.begins {
 		p.taking.Sequence = b.seq
 	}
-	p.taken += len(b.chunk)
-	p.state.written(b.chunk)
+	if b.chunk != nil {
+		p.taken += len(b.chunk)
+		p.state.written(b.chunk)
+	}
 	if b.last {
 		p.endSnapshot()
 	}

@@ -23,7 +23,7 @@ type Server struct {
 	Local func(n int) *partition.Partition
 	// Leave ends the stream of an agent that is attached here, if session is its stream's.
 	Leave func(ctx context.Context, agent, session string) error
-	// Stand takes an order of whether this replica takes agents and partitions, or where
+	// Standing takes an order of whether this replica takes agents and partitions, or where
 	// there is none only looks, and answers how it stands.
 	Standing func(order *Order) (Standing, error)
 

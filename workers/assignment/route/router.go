@@ -44,6 +44,7 @@ func (r *Router) OfQueue(name string) int {
 	return place.Of(name, r.Partitions)
 }
 
+// limit answers Patience, or what it is unless it is said.
 func (r *Router) limit() time.Duration {
 	if r.Patience == 0 {
 		return patience
